@@ -8,7 +8,7 @@ LOCK_ALSO := 'setuptools>=77' 'async-timeout>=5'
 # Imported once by the installation, so that the bytecode exists for users that may not write it: a service's user, a container.
 NEEDED := 'import twisted.scripts.twistd, twisted.internet.epollreactor, cli.main, scoreboard.service.server'
 
-.PHONY: test drills scale install run demo bench house style types contracts scan tests format lock clean help
+.PHONY: test drills scale install run demo bench sizes style types contracts scan tests format lock clean help
 
 test: style types contracts scan tests ## Check style, types and import contracts, scan the source, and run all tests
 
@@ -35,7 +35,7 @@ demo: install ## Let simulated players play on a running server (DEMO="--players
 bench: install ## Run the microbenchmarks
 	$(BIN)/python -m pytest --override-ini addopts= --benchmark-only --benchmark-columns=min,median,ops tests/bench
 
-house: install ## Print the sizes that a review asks about: long modules, long functions, wide signatures
+sizes: install ## Print the sizes that a review asks about: long modules, long functions, wide signatures
 	@$(BIN)/python -m tests.sizes
 
 style: install ## Check style (ruff)
@@ -56,7 +56,7 @@ tests: install ## Run all tests (pytest)
 	$(BIN)/python -m pytest
 
 drills: install ## Run real faults, clusters and restores, with up to 100,000 players (under 40 minutes)
-	$(BIN)/python -m pytest -m drill tests/drills
+	$(BIN)/python -m pytest -m drill
 
 scale: install ## Run the tests with a million players and more, and print their figures
 	$(BIN)/python -m pytest -m scale -s tests/scale

@@ -22,7 +22,8 @@ class RecordingAnnouncer:
         return self.refusal or Cursor(epoch=3, seq=17)
 
     def unfollow(self, listener: Listener, view: View) -> None:
-        self.followed.remove(view)
+        if view in self.followed:
+            self.followed.remove(view)
 
     def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
         if self.fault is not None:

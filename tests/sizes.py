@@ -1,4 +1,4 @@
-"""Sizes of the production code, as questions for a review: ``make house`` prints them.
+"""Sizes of the production code, as questions for a review: ``make sizes`` prints them.
 
 A module near 90 lines is easy to read, one above 400 should be split; a function fits in 40 lines, a signature has at most 8
 parameters. The rule about parameters does not count value classes, because the data decides how many fields they have.

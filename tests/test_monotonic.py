@@ -25,7 +25,7 @@ async def work(reactor):
     assert abs(time.time() - wall_s) > 3000, "the wall clock was not set"
     for _ in range(5):
         await sleep(reactor, 0.1)
-    return fired, time.monotonic() - began_s < 3
+    return fired, time.monotonic() - began_s < 50
 
 print(run_on_reactor(work))
 """
@@ -39,7 +39,7 @@ def test_timers_are_neither_late_nor_early_when_the_wall_clock_is_set(tmp_path: 
         env={**os.environ, **clock.environment},
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=60,
         check=False,
     )
     assert (done.stdout, done.stderr) == ("(['soon'], True)\n", "")
@@ -55,5 +55,5 @@ try:
 except RuntimeError:
     print("refused")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("refused\n", "")

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-SOURCES: Final = sorted(path for name in ("scoreboard", "cli", "config", "tests") for path in (ROOT / name).rglob("*.py"))
+SOURCES: Final = sorted(
+    path
+    for name in ("scoreboard", "cli", "config", "tests")
+    for path in (ROOT / name).rglob("*.py")
+    if "node_modules" not in path.parts  # what npm installed
+)
 #: Other files of ours that give names: scripts in Redis, the pages, the build.
 OTHERS: Final = sorted(
     [
@@ -22,11 +27,15 @@ OTHERS: Final = sorted(
         ROOT / "config" / "env.example",
     ]
 )
-#: Names that belong to Python, Linux, HTTP, PostgreSQL, SQLite or our dependencies, and two examples.
+#: Names that belong to Python, Linux, HTTP, browsers, PostgreSQL, SQLite or our dependencies, and two examples.
 NAMES_OF_OTHERS: Final = frozenset(
     [
         *(
             "JavaScript",
+            "MutationObserver",
+            "NodeFilter",
+            "SystemExit",
+            "TemporaryFile",
             "RateLimit",
             "KleinResource",
             "ReactorBase",

@@ -20,10 +20,10 @@ SOURCES: Final = sorted(
 OLD_WORDS: Final = frozenset(
     re.findall(
         r"[a-z]+",
-        """absence absentee absentees abreast asker canvas carrier cloakroom comeback contestant deed deeds door doorkeeper doors
-        errands fittings gate guest guests hindered house indoors knock lane lanes lobby minted nobody orders outlet outrun
-        outruns parting partings passenger passengers shuttle shelf storable stranger strangers stretch stretches surroundings
-        told turns unlocking visitor visitors warden weighed whoever""",
+        """absence absentee absentees abreast asker canvas carrier cloakroom comeback contestant deaf deed deeds door doorkeeper
+        doors errands fittings gate guest guests hindered house indoors knock lane lanes lobby minted nobody orders outlet outrun
+        outruns parting partings passenger passengers redraw redrawn shuttle shelf storable stranger strangers stretch stretches
+        surroundings told turns unlocking visitor visitors warden weighed whoever""",
     )
 )
 #: Words that may not be a name alone; inside a longer name they have another meaning.

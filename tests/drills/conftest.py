@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.conftest import live_server, new_server, postgres_url
+from tests.storage_redis.conftest import redis_server
 
-__all__ = ["live_server", "new_server", "postgres_url"]
+__all__ = ["live_server", "new_server", "postgres_url", "redis_server"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -84,7 +84,10 @@ async def submitted(server: ServerProcess, user_id: str, submission: dict[str, A
 async def keep_submitting(
     server: ServerProcess, user_id: str, until_s: float, pause_s: float = 0.05
 ) -> list[tuple[str, Answered]]:
-    """(action id, answer) of a series of submissions; one that gets 503 is sent again."""
+    """(action id, answer) of a series of submissions; one that gets 503 is sent again.
+
+    It keeps its pace whatever `Retry-After` says, so that a fault meets submissions at each moment.
+    """
     answered: list[tuple[str, Answered]] = []
     submission: dict[str, Any] | None = None
     while time.monotonic() < until_s:

@@ -16,6 +16,7 @@ from scoreboard.storage.schema import migrate
 from tests.drills.filled_ledger import fill
 from tests.drills.readers import Readers
 from tests.journeys.server import ServerProcess
+from tests.pauses import pauses, within
 from tests.storage.postgres_server import postgres
 
 PLAYERS = 100_000
@@ -41,33 +42,33 @@ def store_of(server: ServerProcess) -> redis.Redis:
 
 
 def back_after_s(server: ServerProcess, within_s: float = 60.0) -> float:
-    """The seconds until the server answers with the whole board and is not degraded."""
+    """The seconds without pauses until the server answers with the whole board and is not degraded."""
     began = time.monotonic()
     token = server.issue_token("player-7")
-    while time.monotonic() - began < within_s:
-        answer = server.get("/api/v1/scores/me", token)
-        data = answer.body.get("data", {}) if answer.status == 200 else {}
-        if data.get("rank") in (PLAYERS - 7, PLAYERS - 6) and not data.get("degraded"):  # a new player may be above
-            return time.monotonic() - began
-        time.sleep(0.05)
+    with pauses() as paused:
+        while time.monotonic() - began < within_s:
+            answer = server.get("/api/v1/scores/me", token)
+            data = answer.body.get("data", {}) if answer.status == 200 else {}
+            if data.get("rank") in (PLAYERS - 7, PLAYERS - 6) and not data.get("degraded"):  # a new player may be above
+                return time.monotonic() - began - paused.seconds
+            time.sleep(0.05)
     raise AssertionError(f"the board did not come back within {within_s} s:\n{server.log[-3000:]}")
 
 
 def test_a_cold_start_listens_at_once_and_awards_during_the_rebuild(large_server: ServerProcess, tmp_path: Path) -> None:
     began = time.monotonic()
-    large_server.launch()
     try:
-        while True:
-            try:
-                if large_server.get("/healthz").status == 200:
-                    break
-            except OSError:
-                assert time.monotonic() - began < 20
-                time.sleep(0.02)
-        listened = time.monotonic() - began
+        with within(LISTENS_S_MAX):
+            large_server.launch()
+            while True:
+                try:
+                    if large_server.get("/healthz").status == 200:
+                        break
+                except OSError:
+                    assert time.monotonic() - began < 20
+                    time.sleep(0.02)
         awarded = large_server.play("newcomer")
         assert awarded.status == 200
-        assert listened < LISTENS_S_MAX
         with Readers(large_server, READERS, 30, tmp_path):
             assert back_after_s(large_server) < BACK_S_MAX
         mine = large_server.get("/api/v1/scores/me", large_server.issue_token("newcomer")).body["data"]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.journeys.server import ServerProcess
+from tests.pauses import until_true
 from tests.storage.sql_stores import run_sql
 from tests.storage_redis.redis_server import RedisServer
 
 BACK_S_MAX = 8.0  # five seconds, and a reserve for a busy machine
+until = partial(until_true, within_s=BACK_S_MAX)
 
 
 @pytest.fixture
@@ -20,13 +23,6 @@ def shared_redis() -> Iterator[RedisServer]:
     server = RedisServer()
     yield server
     server.close()
-
-
-def until(true: Callable[[], bool], within_s: float = BACK_S_MAX) -> None:
-    end = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < end, "the condition was not met in time"
-        time.sleep(0.05)
 
 
 def reads(server: ServerProcess) -> tuple[list[tuple[str, int]], bool]:

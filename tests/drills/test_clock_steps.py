@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.fake_clock import FakeClock
 from tests.journeys.server import ServerProcess
 from tests.journeys.test_live import Viewer, watch
+from tests.pauses import within
 from tests.storage_redis.redis_server import RedisServer
 
 WINDOW_S = 4
@@ -31,8 +32,10 @@ ENDED = {"ACTION_EXPIRED", "ACTION_TOO_EARLY"}
 class ServerAtAnyTime(ServerProcess):
     """A server whose clients have tokens that are valid at any time that the clock is set to."""
 
+    _issuing = threading.Lock()  # the patch is for all threads
+
     def issue_token(self, user_id: str, *, role: str = "user", life_s: int = 3 * 86_400) -> str:
-        with pytest.MonkeyPatch.context() as patch:
+        with self._issuing, pytest.MonkeyPatch.context() as patch:
             true_s = time.time()
             patch.setattr("tests.journeys.server.time.time", lambda: true_s - 3 * 86_400)
             return super().issue_token(user_id, role=role, life_s=life_s + 3 * 86_400)
@@ -98,7 +101,7 @@ class Heartbeats:
 
     def __init__(self, server: ServerProcess) -> None:
         self._socket = Viewer(f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket").socket
-        self._socket.recv(timeout=5)
+        self._socket.recv(timeout=15)
         self._socket.send("40" + json.dumps({"token": server.issue_token("sio")}))
         self.at_s = [time.monotonic()]
 
@@ -190,9 +193,9 @@ def soon_after(times_s: list[float], moment_s: float, within_s: float = SOON_S) 
 def suspend(server: ServerProcess, user_id: str) -> None:
     """Suspend a player; the server must know it within about a second, whatever its clock shows."""
     assert server.get("/api/v1/scores/me", server.issue_token(user_id)).status == 200
-    ordered = server.command_line("player", "suspend", user_id, "--reason", "drill", "--operator", "root", "--yes")
+    ordered = server.command_line("player", "suspend", user_id, "--reason", "drill", "--operator", "root", "--yes", "--unknown")
     assert (ordered.returncode, ordered.stderr) == (0, "")
-    until = time.monotonic() + SOON_S
+    until = time.monotonic() + 4 * SOON_S
     while server.get("/api/v1/scores/me", server.issue_token(user_id)).status != 403:
         assert time.monotonic() < until, "not suspended"
         time.sleep(0.05)
@@ -236,13 +239,13 @@ def test_tokens_end_by_the_wall_clock(clock: FakeClock, server: ServerAtAnyTime)
     clock.step(4 * 86_400)
     began_s = time.monotonic()
     closed: Any = None
-    try:
-        while time.monotonic() - began_s < 5:
-            viewer.socket.recv(timeout=5)
-    except ConnectionClosed as fault:
-        closed = fault
-    assert closed is not None, "the token ended, so the socket must be closed"
-    assert time.monotonic() - began_s < 3
+    with within(3):
+        try:
+            while time.monotonic() - began_s < 20:
+                viewer.socket.recv(timeout=20)
+        except ConnectionClosed as fault:
+            closed = fault
+        assert closed is not None, "the token ended, so the socket must be closed"
     assert server.get("/api/v1/scores/me", server.issue_token("amy")).status == 401
     clock.step(-4 * 86_400)
     assert server.get("/api/v1/scores/me", server.issue_token("amy")).status == 200

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.journeys.server import ACTION_SECRET, JWT_SECRET, ServerProcess
+from tests.pauses import sleep_without_pauses
 from tests.storage_redis.redis_server import RedisServer
 
 NEW_ACTION, NEW_JWT = "a-new-action-secret-7f3b09c2d1e84a65", "a-new-token-secret-51c0d9a7be3f4826"
@@ -114,7 +114,7 @@ def test_a_key_rotation_without_its_first_step_refuses_none_and_is_logged(server
     assert servers[1].stop() == 0
     servers[1].start(**USED)
     assert_each_server_accepts_both(servers, [])
-    time.sleep(EXCHANGED_S)
+    sleep_without_pauses(EXCHANGED_S)
     assert signs_with(servers[0]) == signs_with(servers[1]) != former
     assert_each_server_accepts_both(servers, [])
     assert "all servers know this server's ACTION_SIGNATURE_SECRET" in servers[0].log
@@ -123,7 +123,7 @@ def test_a_key_rotation_without_its_first_step_refuses_none_and_is_logged(server
 def test_servers_without_a_common_secret_log_it(servers: list[ServerProcess]) -> None:
     assert servers[0].stop() == 0
     servers[0].start(**REMOVED)
-    time.sleep(EXCHANGED_S)
+    sleep_without_pauses(EXCHANGED_S)
     for server in servers:
         assert "nor an older one: they refuse what it signs" in server.log
         assert metric(server, "servers_with_other_keys") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -12,11 +13,13 @@ import pytest
 import redis
 
 from tests.journeys.server import ServerProcess
+from tests.pauses import until_true
 from tests.programs import libfaketime
 from tests.storage.sql_stores import run_sql
 from tests.storage_redis.redis_server import RedisServer
 
 BACK_S_MAX = 5.0
+until = partial(until_true, within_s=BACK_S_MAX)
 
 
 @pytest.fixture
@@ -29,14 +32,6 @@ def shared_redis() -> Iterator[RedisServer]:
 def upgraded(server: ServerProcess) -> ServerProcess:
     assert server.command_line("db", "upgrade").returncode == 0
     return server
-
-
-def until(true: Callable[[], bool], within_s: float = BACK_S_MAX) -> float:
-    began_s = time.monotonic()
-    while not true():
-        assert time.monotonic() - began_s < within_s, "the condition was not met in time"
-        time.sleep(0.05)
-    return time.monotonic() - began_s
 
 
 def totals(url: str) -> list[tuple[str, int]]:

@@ -11,6 +11,7 @@ import psycopg
 
 from scoreboard.domain.players import ledger_shard
 from tests.journeys.server import ServerProcess
+from tests.pauses import pauses, within
 from tests.storage.sql_stores import run_sql
 
 OTHERS = 8
@@ -59,10 +60,11 @@ def test_a_locked_player_delays_no_other_player(new_server: Callable[..., Server
         with psycopg.connect(postgres_url) as holder:
             holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
             began_s = time.monotonic()
-            refused = server.play("amy")
+            with within(6):
+                refused = server.play("amy")
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert "holds this player" in refused.body["message"]
-            assert 3 < time.monotonic() - began_s < 6
+            assert time.monotonic() - began_s > 3
         assert {status for answered in (before, during) for one in answered for status, _ in one} == {200}
         # The limits suit a busy machine and few samples; with the fault the values were 200 times as large.
         assert p99(during) < 3 * p99(before) + 0.05
@@ -83,9 +85,10 @@ def test_a_player_whose_account_another_session_creates_delays_no_other(
             )
             waiting = pool.submit(server.play, "amy")
             time.sleep(0.2)
-            others = [seconds for _, seconds in play_on(server, "bob", time.monotonic() + 1.5)]
-            assert others
-            assert max(others) < 1.5
+            with pauses() as paused:
+                others = [seconds for _, seconds in play_on(server, "bob", time.monotonic() + 1.5)]
+                assert others
+                assert max(others) - paused.seconds < 1.5
             holder.rollback()
         assert waiting.result(10).status == 200
 
@@ -97,14 +100,16 @@ def test_a_reset_of_all_players_does_not_wait_for_a_locked_player(
     reset = ("reset", "board", "--reason", "season 4", "--operator", "ops", "--yes")
     with ThreadPoolExecutor(OTHERS) as pool, psycopg.connect(postgres_url) as holder:
         holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
-        playing = [pool.submit(play_on, server, user, time.monotonic() + HELD_S) for user in USERS]
-        ended = server.command_line(*reset)
-        answered = [one.result() for one in playing]
+        with pauses() as paused:
+            playing = [pool.submit(play_on, server, user, time.monotonic() + HELD_S) for user in USERS]
+            ended = server.command_line(*reset)
+            answered = [one.result() for one in playing]
+            paused_s = paused.seconds
     assert ended.returncode == 3
     assert "8 players reset to 0 points; " in ended.stderr
     assert "1 player not reset; another session of the database holds: amy" in ended.stderr
     assert {status for one in answered for status, _ in one} == {200}
-    assert max(seconds for one in answered for _, seconds in one) < 1.5
+    assert max(seconds for one in answered for _, seconds in one) - paused_s < 1.5
     taken_back = "SELECT user_id, count(*) FROM score_transactions WHERE action_type = 'RESET' GROUP BY 1"
     assert dict(run_sql(postgres_url, taken_back)) == dict.fromkeys(USERS, 1), (
         "each player has one reset, also if awards followed"

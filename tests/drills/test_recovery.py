@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import redis
 import socketio  # type: ignore[import-untyped]  # it ships no types
 
 from tests.journeys.server import ServerProcess
@@ -26,7 +29,7 @@ def reconnecting_client(url: str, transports: str, **auth: object) -> Iterator[t
     """(a recorder of the events of a socket.io-client in a separate process, a function that breaks its connection)."""
     command = ["node", "reconnecting_client.mjs", url, transports, json.dumps(auth)]
     process = subprocess.Popen(command, cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    recorder = EventRecorder()
+    recorder = EventRecorder(process.pid)
     assert process.stdin is not None
     assert process.stdout is not None
     stdin = process.stdin
@@ -40,7 +43,7 @@ def reconnecting_client(url: str, transports: str, **auth: object) -> Iterator[t
     try:
         yield recorder, break_connection
     finally:
-        process.communicate(timeout=5)
+        process.communicate(timeout=15)
         reader.join(5)
 
 
@@ -99,9 +102,9 @@ def test_socket_io_client_recovers_after_a_broken_connection(new_server: Callabl
 
 @pytest.mark.usefixtures("node_client")
 def test_socket_io_client_recovers_across_a_restart_of_the_server(new_server: Callable[..., ServerProcess]) -> None:
-    redis = RedisServer()
+    redis_server = RedisServer()
     try:
-        server = new_server(REDIS_URL=redis.url).start()
+        server = new_server(REDIS_URL=redis_server.url).start()
         server.play("amy")
         with reconnecting_client(server.url, "websocket", token=server.issue_token("viewer")) as (recorder, _):
             first = recorder.wait("connect")
@@ -116,23 +119,45 @@ def test_socket_io_client_recovers_across_a_restart_of_the_server(new_server: Ca
             assert offsets(recorder) == sorted(offsets(recorder))
         assert "Traceback" not in server.log
     finally:
-        redis.close()
+        redis_server.close()
+
+
+#: The lock of the server that begins a new epoch.
+BEGIN_LOCK = "{leaderboard:global}:begin"
+
+
+def redis_of(server: ServerProcess) -> redis.Redis:
+    """A client of the server's embedded Redis."""
+    return redis.Redis(unix_socket_path=str(server.data_dir / "redis" / "redis.sock"))
 
 
 @pytest.mark.usefixtures("node_client")
-def test_a_restart_of_server_and_redis_gives_a_new_session_in_the_old_room(new_server: Callable[..., ServerProcess]) -> None:
+@pytest.mark.parametrize("before_the_new_epoch", [False, True])
+def test_a_client_is_in_its_old_room_after_a_restart_of_server_and_redis(
+    new_server: Callable[..., ServerProcess], before_the_new_epoch: bool
+) -> None:
     server = new_server().start()
     server.play("amy")
     with reconnecting_client(server.url, "polling,websocket", token=server.issue_token("viewer")) as (recorder, _):
         first = recorder.wait("connect")
         recorder.wait("leaderboard:update", where=has("amy", 100))
+        if before_the_new_epoch:  # which waits as long as another server holds this lock
+            redis_of(server).set(BEGIN_LOCK, "another server", px=30_000)
         assert server.stop() == 0
-        server.start()
-        again = recorder.wait("connect", seconds=15)
-        assert again["recovered"] is False
-        assert again["id"] != first["id"]
-        args = recorder.wait("leaderboard:update", where=has("amy", 100))
-        assert args[0]["data"]["reset"] is True
+        if before_the_new_epoch:
+            server.launch()
+            assert recorder.wait("connect", seconds=20) == {"id": first["id"], "recovered": True}  # it has missed nothing
+            assert redis_of(server).delete(BEGIN_LOCK) == 1
+            server.wait_until_in_sync()
+        else:
+            os.kill(recorder.pid, signal.SIGSTOP)
+            server.start()
+            os.kill(recorder.pid, signal.SIGCONT)
+            again = recorder.wait("connect", seconds=15)
+            assert again["recovered"] is False
+            assert again["id"] != first["id"]
+            args = recorder.wait("leaderboard:update", where=has("amy", 100))
+            assert args[0]["data"]["reset"] is True
         server.play("bob")
         recorder.wait("leaderboard:rows", where=lambda args: "bob" in json.dumps(args))
         assert [name for name, _ in recorder.received].count("joined") == 1
@@ -142,9 +167,9 @@ def test_a_restart_of_server_and_redis_gives_a_new_session_in_the_old_room(new_s
 def test_another_process_of_the_same_stores_recovers_the_session(
     new_server: Callable[..., ServerProcess], postgres_url: str
 ) -> None:
-    redis = RedisServer()
+    redis_server = RedisServer()
     try:
-        stores = {"REDIS_URL": redis.url, "DATABASE_URL": postgres_url}
+        stores = {"REDIS_URL": redis_server.url, "DATABASE_URL": postgres_url}
         one = new_server(**stores)
         assert one.command_line("db", "upgrade").returncode == 0
         one.start()
@@ -158,7 +183,7 @@ def test_another_process_of_the_same_stores_recovers_the_session(
             other.start()
             assert recorder.wait("connect", seconds=15) == {"id": first["id"], "recovered": True}
     finally:
-        redis.close()
+        redis_server.close()
 
 
 @pytest.mark.usefixtures("node_client")
@@ -197,8 +222,8 @@ def test_python_socketio_recovers_with_code_of_the_application(
     auth: dict[str, Any] = {"token": live_server.issue_token(player)}
     first, recorder = ClientWithPid(reconnection=False), EventRecorder()
     first.on("leaderboard:update", lambda answered, offset: recorder.put("leaderboard:update", [answered, offset]))
-    first.connect(url, auth=auth, transports=transports, wait_timeout=5)
-    first.call("join:leaderboard", timeout=3)
+    first.connect(url, auth=auth, transports=transports, wait_timeout=15)
+    first.call("join:leaderboard", timeout=15)
     _, offset = recorder.wait("leaderboard:update")
     sid, pid = first.get_sid(), first.pid
     first.on("disconnect", lambda reason: recorder.put("disconnect", reason))
@@ -208,7 +233,7 @@ def test_python_socketio_recovers_with_code_of_the_application(
     second = ClientWithPid(reconnection=False)
     for event in ("leaderboard:update", "score:update", "rank:achieved"):
         second.on(event, lambda *args, event=event: recorder.put(event, list(args)))
-    second.connect(url, auth={**auth, "pid": pid, "offset": offset}, transports=transports, wait_timeout=5)
+    second.connect(url, auth={**auth, "pid": pid, "offset": offset}, transports=transports, wait_timeout=15)
     try:
         assert (second.get_sid(), second.pid) == (sid, pid)
         answered = recorder.wait("score:update", where=lambda args: args[0]["data"]["userId"] == player)
@@ -221,9 +246,9 @@ def test_python_socketio_without_recovery_needs_handlers_of_one_argument(live_se
     client, recorder = socketio.Client(reconnection=False), EventRecorder()
     client.on("leaderboard:update", lambda answered: recorder.put("leaderboard:update", answered))
     auth = {"token": live_server.issue_token("viewer"), "recovery": False}
-    client.connect(live_server.url, auth=auth, transports=["websocket"], wait_timeout=5)
+    client.connect(live_server.url, auth=auth, transports=["websocket"], wait_timeout=15)
     try:
-        client.call("join:leaderboard", timeout=3)
+        client.call("join:leaderboard", timeout=15)
         assert recorder.wait("leaderboard:update")["type"] == "LEADERBOARD_REFRESH"
     finally:
         client.disconnect()

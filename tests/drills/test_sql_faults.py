@@ -24,8 +24,9 @@ from scoreboard.domain.judgement import Award
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.ledger import REBUILD_SECONDS_MAX, SqlLedger
 from tests.awaiting import run
+from tests.pauses import within
 from tests.storage.claims import award_in, claim
-from tests.storage.harnesses import opened
+from tests.storage.harnesses import opened, refused_within
 from tests.storage.postgres_server import PostgresServer
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store, run_sql
 
@@ -75,21 +76,12 @@ async def eventually(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The answer of the ledger after its store has recovered, which takes at most a second."""
     from twisted.internet import reactor
 
-    until = time.monotonic() + 1
-    while True:
-        try:
-            return await ask()
-        except StoreAway:
-            assert time.monotonic() < until
-            await deferLater(reactor, 0.05)
-
-
-@contextlib.contextmanager
-def refused_within(seconds_max: float) -> Iterator[None]:
-    begun = time.monotonic()
-    with pytest.raises(StoreUnavailable):
-        yield
-    assert time.monotonic() - begun < seconds_max
+    with within(1.0):
+        while True:
+            try:
+                return await ask()
+            except StoreAway:
+                await deferLater(reactor, 0.05)
 
 
 def test_the_ledger_reconnects_to_a_restarted_postgresql(server: PostgresServer, postgres_ledger: SqlLedger) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.journeys.server import ServerProcess
 from tests.operations.test_start import ROOT, started
 from tests.storage.postgres_proxy import postgres_proxy
 from tests.storage.postgres_server import PostgresServer
@@ -42,6 +43,7 @@ def server() -> Iterator[PostgresServer]:
         "CREATE ROLE amy LOGIN PASSWORD 'right'",
         "CREATE ROLE crowded LOGIN CONNECTION LIMIT 0",
         "CREATE DATABASE closed",
+        "CREATE DATABASE scores OWNER amy",
         "REVOKE CONNECT ON DATABASE closed FROM public",
     ):
         run_sql(server.url(), statement)
@@ -66,19 +68,45 @@ def test_an_error_that_the_operator_must_correct_exits_with_78(
 ) -> None:
     url = f"postgresql://{user}@/{database}?host={server.directory}"
     ended = started({"DATABASE_URL": url}, tmp_path)
-    assert ended.stderr == f"scoreboard: DATABASE_URL (or DB_*): {wrong}\n"
+    assert ended.stderr == f"scoreboard: DATABASE_URL: {wrong}\n"
     assert ended.returncode == 78
     command = commanded(url, tmp_path)
-    assert f"DATABASE_URL (or DB_*): {wrong}" in " ".join(command.stderr.split())
+    assert f"DATABASE_URL: {wrong}" in " ".join(command.stderr.split())
     assert command.returncode == 78
     for said in (ended.stdout, command.stdout, command.stderr):
         assert "hunter2" not in said
         assert "Traceback" not in said
 
 
+def test_a_password_that_is_changed_under_a_running_server_is_an_error_that_names_the_setting(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    refusal = "the ledger cannot commit: DATABASE_URL (or DB_PASSWORD): the password of user 'amy' is wrong"
+    running = ServerProcess(tmp_path / "var", {"DATABASE_URL": f"postgresql://amy:right@/scores?host={server.directory}"})
+    assert running.command_line("db", "upgrade").returncode == 0
+    try:
+        running.start()
+        run_sql(server.url(), "ALTER ROLE amy PASSWORD 'other'")
+        run_sql(server.url(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'amy'")
+        until_s = time.monotonic() + 20
+        while refusal not in running.log:
+            assert time.monotonic() < until_s, running.log[-4000:]
+            time.sleep(0.1)
+        time.sleep(2)
+        assert running.log.count(f'"message": "{refusal}"') == 1, "once, and not at each probe"
+        run_sql(server.url(), "ALTER ROLE amy PASSWORD 'right'")
+        running.wait_until_in_sync()
+        assert running.play("bob").status == 200
+        assert running.stop() == 0
+        assert "Traceback" not in running.log
+    finally:
+        running.kill()
+        run_sql(server.url(), "ALTER ROLE amy PASSWORD 'right'")
+
+
 def test_too_many_connections_exit_with_69(server: PostgresServer, tmp_path: Path) -> None:
     ended = started({"DATABASE_URL": f"postgresql://crowded@/postgres?host={server.directory}"}, tmp_path)
-    named = f"DATABASE_URL (or DB_*), database 'postgres' at {server.directory}"
+    named = f"DATABASE_URL, database 'postgres' at {server.directory}"
     assert ended.stderr.startswith(f"scoreboard: {named}: the ledger cannot be reached: ")
     assert ended.returncode == 69
 
@@ -92,7 +120,7 @@ def test_a_database_silent_after_the_login_ends_the_start_soon(server: PostgresS
     named = conninfo_to_dict(url)
     where = f"database {named['dbname']!r} at {named['host']}" + (f" port {named['port']}" if "port" in named else "")
     assert (ended.stderr, ended.returncode) == (
-        f"scoreboard: DATABASE_URL (or DB_*), {where}: the ledger cannot be reached: PostgreSQL gave no answer in 2000 ms\n",
+        f"scoreboard: DATABASE_URL, {where}: the ledger cannot be reached: PostgreSQL gave no answer in 2000 ms\n",
         69,
     )
     assert time.monotonic() - begun_s < 15

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-import pytest
-
 from tests.journeys.server import ServerProcess
 from tests.journeys.steady_load import TimedSubmitter, send_all, submissions
 from tests.realtime.fake_transport import frame
@@ -100,6 +98,3 @@ def test_a_client_that_stops_reading_is_closed_and_a_slow_one_is_not(new_server:
     print({kind: None if took_s is None else round(took_s, 1) for kind, took_s in closed_s.items()})  # noqa: T201 -- a drill's figures
     assert all(took_s is not None and took_s <= CLOSED_S_MAX for took_s in closed_s.values()), closed_s
     assert [one.kind for one in slow if one.ended_s is not None] == [], "slow readers stay connected"
-
-
-pytestmark = pytest.mark.drill

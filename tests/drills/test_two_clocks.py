@@ -73,8 +73,9 @@ def test_an_action_begun_on_one_server_is_awarded_on_the_other_after_its_duratio
     servers = two_servers(*ahead_s)
     for begins, awards in (servers, servers[::-1]):
         for player in ("amy", "bob"):
+            before_ms = time.time() * 1000
             begun = begins.initialize(player)
-            assert abs(begun["timestamp"] - time.time() * 1000) < 1_000, "issued by the ledger's clock"
+            assert before_ms - 1_000 < begun["timestamp"] < time.time() * 1000 + 1_000, "issued by the ledger's clock"
             assert awards.submit(player, begun).status == 200
             assert code(begins.submit(player, begun)) == "ACTION_ALREADY_USED"
         item_s = time.monotonic()
@@ -86,13 +87,18 @@ def test_an_action_begun_on_one_server_is_awarded_on_the_other_after_its_duratio
         assert (answer.status, answer.body["error"], answer.headers["retry-after"]) == (409, "ACTION_TOO_EARLY", "1")
         time.sleep(ITEM_MS / 1000)
         assert awards.submit("cid", item).status == 200
-    match_s = time.monotonic()
+    begun_after_s = time.monotonic()
     match = servers[0].initialize("dan", "WIN_MATCH", matchId="m-1")
-    while (answer := servers[1].submit("dan", match)).status != 200:
+    begun_before_s = time.monotonic()
+    while True:  # no pause of this machine moves what is asked here: an answer is compared with when its request left
+        sent_s = time.monotonic()
+        answer = servers[1].submit("dan", match)
+        if answer.status == 200:
+            break
         assert code(answer) == "ACTION_TOO_EARLY"
-        assert time.monotonic() - match_s < 2 * MATCH_MS / 1000
+        assert sent_s - begun_before_s < MATCH_MS / 1000 + 0.2, "refused though its duration had passed"
         time.sleep(0.2)
-    assert MATCH_MS / 1000 - 0.2 < time.monotonic() - match_s < MATCH_MS / 1000 + 2
+    assert time.monotonic() - begun_after_s > MATCH_MS / 1000 - 0.2, "awarded before its duration had passed"
     assert dict(servers[0].board()) == dict(servers[1].board()) == {"amy": 200, "bob": 200, "cid": 10, "dan": 150}
     for server, by_s in zip(servers, ahead_s, strict=True):
         assert server.metric("ledger_clock_offset_seconds") == pytest.approx(-by_s, abs=1.1)  # libfaketime counts whole seconds

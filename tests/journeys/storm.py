@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.journeys.storm [--viewers 5000] [--kill] [--one-address]
 
-Real clients wait a random time before their first attempt. The clients here do not, so the load is higher. A refused client obeys
-Retry-After and the documented waits. Every client must have the right board. In the end one score changes, and every client must
+Real clients wait a random time before their first attempt. The clients here do not, so the load is higher. A refused client waits
+as our other clients do. Every client must have the right board. In the end one score changes, and every client must
 get the change: this shows that it is in the room and not only connected.
 """
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.journeys.server import Answer, ServerProcess
+from tests.pauses import pauses
 
 STEPS = ["validated", "judged", "committed", "projected", "cached", "announcing"]
 PLAYERS = [f"player-{n}" for n in range(8)]
@@ -41,10 +42,11 @@ def submit_or_lose(server: ServerProcess, user_id: str, submission: dict[str, An
 
 
 def settled_board(server: ServerProcess, expected: dict[str, int]) -> dict[str, int]:
-    """The board once it is as expected, or after the promised two seconds."""
-    until = time.monotonic() + 2
-    while (board := dict(server.board())) != expected and time.monotonic() < until:
-        time.sleep(0.05)
+    """The board once it is as expected, or after the promised two seconds, in which the machine must not pause."""
+    with pauses() as paused:
+        until = time.monotonic() + 2
+        while (board := dict(server.board())) != expected and time.monotonic() - paused.seconds < until:
+            time.sleep(0.05)
     return board
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.journeys.server import ServerProcess
 from tests.journeys.test_live import Viewer
+from tests.pauses import within
 
 
 def connect(server: ServerProcess, user_id: str, **more: Any) -> Viewer:
@@ -90,7 +91,7 @@ def test_a_spectator_gets_each_award_and_the_player_each_milestone_once(new_serv
     assert "secret-quest" not in str(spectator.received)
     assert amy.receive("achievement:unlocked")["milestone"] == 100
     assert server.command_line("reset", "user", "amy", "--reason", "again", "--operator", "tests", "--yes").returncode == 0
-    amy.receive("score:update", lambda answered: answered["data"]["newScore"] == 0, seconds=1)
+    amy.receive("score:update", lambda answered: answered["data"]["newScore"] == 0)
     for _ in range(5):
         server.play("amy")
     assert amy.receive("achievement:unlocked")["milestone"] == 500, "the milestone 100 was unlocked before the reset"
@@ -106,7 +107,8 @@ def test_a_player_who_forbids_spectators_has_none_within_a_second(new_server: Ca
         viewer.receive("ack")
     answer = server.request("PUT", "/api/v1/me/settings", server.issue_token("amy"), {"spectators": False}, {})
     assert (answer.status, answer.body["data"]) == (200, {"spectators": False})
-    spectator.receive("spectate:ended", lambda data: data == {"userId": "amy"}, seconds=1)
+    with within(1.0):
+        spectator.receive("spectate:ended", lambda data: data == {"userId": "amy"})
     server.play("amy")
     admin.receive("player:action")
     spectator.send("spectate:user", "amy", 2)
@@ -118,16 +120,16 @@ def test_a_suspended_players_socket_is_closed_within_a_second_and_cannot_reopen(
     server = new_server().start()
     amy, other = connect(server, "amy"), connect(server, "zed")
     ordered = ("--reason", "cheated", "--operator", "tests", "--yes")
-    assert server.command_line("player", "suspend", "amy", *ordered).returncode == 0
-    began = time.monotonic()
-    amy.receive("account:suspended", seconds=1)
-    assert amy.close_code() == 4403
-    assert time.monotonic() - began < 1
+    assert server.command_line("player", "suspend", "amy", *ordered, "--unknown").returncode == 0
+    with within(1.0):
+        amy.receive("account:suspended")
+        assert amy.close_code() == 4403
     assert server.get("/api/v1/scores/me", server.issue_token("amy")).status == 403
     assert server.command_line("player", "reinstate", "amy", *ordered).returncode == 0
-    until = time.monotonic() + 1
-    while server.get("/api/v1/scores/me", server.issue_token("amy")).status != 200:
-        assert time.monotonic() < until
+    began_s = time.monotonic()
+    with within(1.0):
+        while server.get("/api/v1/scores/me", server.issue_token("amy")).status != 200:
+            assert time.monotonic() - began_s < 20
     other.send("leave:leaderboard", number=1)
     other.receive("ack")
 
@@ -135,6 +137,6 @@ def test_a_suspended_players_socket_is_closed_within_a_second_and_cannot_reopen(
 def test_a_client_is_warned_before_its_token_ends_and_can_renew_it(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     viewer = connect(server, "amy", life_s=20)
-    viewer.receive("auth:expiring", seconds=2.5)
+    viewer.receive("auth:expiring", seconds=15)
     viewer.send("auth:refresh", {"token": server.issue_token("amy")}, 1)
     assert viewer.receive("ack")["userId"] == "amy"

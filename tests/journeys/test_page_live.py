@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.drills.test_redis_faults import redis_pid
 from tests.journeys.server import ServerProcess
-from tests.journeys.test_redis_faults import redis_pid
 from tests.pages.chromium import chromium, strict_page
 from tests.pages.conftest import ANIMATIONS_WHEN_FIRST, expect_live, wait_until
 
@@ -35,7 +35,7 @@ def test_a_spectator_sees_a_row_move_and_its_player_sees_their_rank(browser: Bro
         strict_page(browser, public_server.url) as page,
         strict_page(browser, public_server.url, f"/#token={public_server.issue_token('ben')}") as own_page,
     ):
-        own_rank = own_page.get_by_role("region", name="Your place")
+        own_rank = own_page.get_by_role("region", name="Your rank")
         expect(page.locator(".row .name")).to_have_text(["Ann", "Ben"])
         expect(page.locator("#players")).to_have_text("2 players")
         expect(own_rank).to_contain_text("Rank 2 Ben ahead of 0 %")

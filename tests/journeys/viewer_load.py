@@ -28,6 +28,7 @@ from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Any
 
+from cli.retry_wait import retry_wait_s
 from tests.realtime.fake_transport import frame
 
 JOIN = frame(1, b'{"event":"join:leaderboard","id":1}')
@@ -35,7 +36,6 @@ PING, PONG = b"\x89\x00", frame(10)
 #: The process ends after this time at the latest, also if its parent has ended.
 LIFE_S_MAX = 600.0
 #: The documented waits before a reconnect (docs/protocol-live.md).
-FIRST_WAIT_S, LAST_WAIT_S = (0.5, 1.5), 30.0
 _AWARDED = re.compile(rb'"previousRank":[^,]*,"timestamp":"([^"]{24})"')
 _READ_BYTES = 1 << 18
 _OVER = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
@@ -84,7 +84,7 @@ class Stage(Enum):
 class Viewer:
     """One client with its socket."""
 
-    __slots__ = ("cursor", "data", "measured", "number", "received", "socket", "stage", "wait_s")
+    __slots__ = ("cursor", "data", "failures", "measured", "number", "received", "socket", "stage")
 
     def __init__(self, number: int, measured: bool) -> None:
         self.number, self.measured = number, measured
@@ -93,7 +93,7 @@ class Viewer:
         self.data = b""
         self.cursor = (0, 0)
         self.received = False
-        self.wait_s = random.uniform(*FIRST_WAIT_S)
+        self.failures = 0
 
 
 class ViewerLoop:
@@ -182,7 +182,7 @@ class ViewerLoop:
             self.epoll.register(one, select.EPOLLOUT)
             self.connecting += 1
 
-    def _disconnect(self, viewer: Viewer, why: str, wait_s: float = 0.0) -> None:
+    def _disconnect(self, viewer: Viewer, why: str, retry_after: str | None = None) -> None:
         """The connection has ended. A viewer that had not joined yet tries again; one that had joined waits for ``return``."""
         assert viewer.socket is not None
         del self.by_fd[viewer.socket.fileno()]
@@ -196,8 +196,8 @@ class ViewerLoop:
         else:
             self.connecting -= 1
             self.report.refusals[why] += 1
-            pause_s = max(wait_s, viewer.wait_s) * random.uniform(1, 1.5)
-            viewer.wait_s = min(2 * viewer.wait_s, LAST_WAIT_S)
+            pause_s = retry_wait_s(retry_after, viewer.failures, now_s=time.time(), random=random.random())
+            viewer.failures += 1
             heapq.heappush(self.due, (time.monotonic() + pause_s, next(self.tie_breaker), viewer))
 
     # Received data
@@ -250,8 +250,8 @@ class ViewerLoop:
             self._send(viewer, JOIN)
             viewer.stage, viewer.data = Stage.JOINING, rest
         else:
-            wait = re.search(rb"(?i)\r\nretry-after: *(\d+)", head)
-            self._disconnect(viewer, status, float(wait[1]) if wait else 0.0)
+            found = re.search(r"(?i)\r\nretry-after:([^\r]*)", head.decode("latin-1"))
+            self._disconnect(viewer, status, found[1] if found else None)
 
     def _join(self, viewer: Viewer) -> None:
         for payload in _texts(viewer.data):

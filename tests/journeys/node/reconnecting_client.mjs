@@ -7,7 +7,7 @@ const say = (what, value) => console.log(JSON.stringify([what, value ?? null]));
 const socket = io(url, { auth: JSON.parse(auth), transports: transports.split(","), reconnectionDelay: 1000, randomizationFactor: 0 });
 
 socket.on("connect", () => say("connect", { id: socket.id, recovered: Boolean(socket.recovered) }));
-socket.once("connect", async () => say("joined", await socket.timeout(3000).emitWithAck("join:leaderboard", { mode: "rows" })));
+socket.once("connect", async () => say("joined", await socket.timeout(15000).emitWithAck("join:leaderboard", { mode: "rows" })));
 socket.on("connect_error", (error) => say("connect_error", error.message));
 socket.on("disconnect", (reason) => say("disconnect", reason));
 for (const event of ["leaderboard:update", "leaderboard:rows", "score:update", "rank:achieved", "error"])

@@ -7,11 +7,12 @@ const socket = io(url, { auth: { token }, transports: transports.split(","), rec
 
 socket.on("connect", async () => {
   say("connect", { transport: socket.io.engine.transport.name, recovered: socket.recovered });
-  say("joined", await socket.timeout(3000).emitWithAck("join:leaderboard"));
+  say("joined", await socket.timeout(15000).emitWithAck("join:leaderboard"));
 });
 socket.io.on("open", () => socket.io.engine.on("upgrade", (transport) => say("upgrade", transport.name)));
 socket.on("connect_error", (error) => {
   say("connect_error", error.message);
+  if (error.data) say("refused", error.data);
   if (fresh && !socket.active) {
     socket.auth.token = fresh;
     socket.connect();
