@@ -145,13 +145,15 @@ def test_a_client_is_in_its_old_room_after_a_restart_of_server_and_redis(
         if before_the_new_epoch:  # which waits as long as another server holds this lock
             redis_of(server).set(BEGIN_LOCK, "another server", px=30_000)
         assert server.stop() == 0
+        os.kill(recorder.pid, signal.SIGSTOP)
         if before_the_new_epoch:
             server.launch()
+            server.wait_until_ready()
+            os.kill(recorder.pid, signal.SIGCONT)  # after LAGGING_S_MAX without an epoch the server would read no history
             assert recorder.wait("connect", seconds=20) == {"id": first["id"], "recovered": True}  # it has missed nothing
             assert redis_of(server).delete(BEGIN_LOCK) == 1
             server.wait_until_in_sync()
         else:
-            os.kill(recorder.pid, signal.SIGSTOP)
             server.start()
             os.kill(recorder.pid, signal.SIGCONT)
             again = recorder.wait("connect", seconds=15)
