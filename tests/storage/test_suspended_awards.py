@@ -131,6 +131,9 @@ def test_no_entry_follows_a_suspension_while_two_servers_award(url: str) -> None
     audits = open_store(url).audits
     counted: dict[str, int] = {}
     try:
+        _until(
+            lambda: min(server.awards for server in servers) > 0, 60
+        )  # SQLite gives its lock in no order, so this may take long
         for number in range(PLAYERS + 4):
             if number >= PLAYERS:  # these players get their first award just before, or during, their suspension
                 for server in servers:
@@ -140,14 +143,12 @@ def test_no_entry_follows_a_suspension_while_two_servers_award(url: str) -> None
             user = f"user-{number}"
             suspend(url, user)
             counted[user] = audits.count_entries(EntryFilter(user_id=user))
-        _until(lambda: min(server.awards for server in servers) > 0)
         time.sleep(0.1)
     finally:
         for server in servers:
             server.ended.set()
             server.join(20)
     assert [error for server in servers for error in server.errors] == []
-    assert min(server.awards for server in servers) > 0, "both servers must have awarded"
     assert {user: audits.count_entries(EntryFilter(user_id=user)) for user in counted} == counted
     audits.close()
 
