@@ -8,7 +8,7 @@ COMMIT, which the server gets). A silent connection stays silent, even when ``qu
 from __future__ import annotations
 
 import contextlib
-import select
+import selectors
 import socket
 import threading
 from collections.abc import Iterator
@@ -48,13 +48,15 @@ class PostgresProxy:
                 threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
     def _forward(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
+        with client, socket.socket(socket.AF_UNIX) as server, selectors.DefaultSelector() as ready, contextlib.suppress(OSError):
             server.connect(self._server)
+            for one in (client, server):
+                ready.register(one, selectors.EVENT_READ)
             silent = False
             while not self._ended.is_set():
                 silent = silent or self.quiet == "all"
-                ready, _, _ = select.select([client, server], [], [], 0.05)
-                for one in ready:
+                for key, _ in ready.select(0.05):
+                    one = client if key.fileobj is client else server
                     data = one.recv(65_536)
                     if not data:
                         return
