@@ -7,6 +7,7 @@ written ``1``, ``1.0`` or ``1e0``: JSON has one kind of number, and many clients
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,6 +16,9 @@ T = TypeVar("T")
 
 #: Beyond it a double is no longer exactly one whole number.
 _EXACT_MAX: Final = 2**53 - 1
+#: No double holds a number of more digits. Each such number is read as this one, which is refused wherever it stands.
+_DIGITS_MAX: Final = 400
+_BEYOND: Final = 10**_DIGITS_MAX
 
 
 class RepeatedName(ValueError):
@@ -54,8 +58,16 @@ def _constant(name: str) -> None:
 
 def _number(text: str) -> int | float:
     number = float(text)
+    if math.isinf(number):
+        return _BEYOND
     return int(number) if number.is_integer() and abs(number) <= _EXACT_MAX else number
 
 
+def _whole(text: str) -> int:
+    return int(text) if len(text) <= _DIGITS_MAX else _BEYOND
+
+
 _read: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).decode
-_read_whole: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_number).decode
+_read_whole: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_number, parse_int=_whole
+).decode

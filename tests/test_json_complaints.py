@@ -131,6 +131,16 @@ def test_a_wrong_member_of_a_body_gets_its_name_and_plain_words(read: Callable[[
     assert (missing.field, missing.message) == (next(iter(good)), "is required")
 
 
+@pytest.mark.parametrize("timestamp", ["1", "1.0"])
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "5" * 401, "5" * 5_001])
+def test_a_number_beyond_all_doubles_is_no_mistake_of_json(timestamp: str, number: str) -> None:
+    body = f'{{"actionId":"{UUID}","actionType":"A","timestamp":{timestamp},"signature":"s","metadata":{{"x":{number}}}}}'
+    refusal = refused_body(read_submission, body.encode())
+    assert refusal is not None
+    assert_plain(refusal, "metadata")
+    assert "JSON" not in refusal.message
+
+
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_wrong_member_of_an_event_gets_its_name_and_plain_words(event: str) -> None:
     session, good = session_of_amy(), EVENTS[event]
