@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, TextIO
 
 import msgspec
 import typer
+from rich.console import Console
 
 from cli.audit import (
     ActionOption,
@@ -29,7 +30,7 @@ from cli.audit import (
 )
 from cli.context import Stores, cli_context
 from cli.exit_codes import UNREACHABLE, CliError
-from cli.output import Console, iso_time, json_text, note, visible
+from cli.output import iso_time, json_text, note, visible
 from scoreboard.domain.entries import Entry, EntryFilter
 from scoreboard.file_errors import why_not_written
 

@@ -10,18 +10,9 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import typer
 from rich import box
-from rich.console import Console as RichConsole
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-
-class Console(RichConsole):
-    """Rich's console, but it leaves BrokenPipeError to the command group: Rich itself would exit with 1."""
-
-    def on_broken_pipe(self) -> None:
-        """Raise again the error that Rich is handling."""
-        raise  # the BrokenPipeError
-
 
 JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs, and nothing else.")]
 

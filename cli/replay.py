@@ -7,13 +7,14 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import typer
+from rich.console import Console
 from rich.text import Text
 
 from cli.audit import find_entry
 from cli.checks import FINDINGS_MAX, Checker, Report
 from cli.context import Stores, cli_context
 from cli.exit_codes import FOUND_WRONG, USAGE_ERROR, CliError
-from cli.output import Console, JsonOption, cell, counted, iso_time, json_text, note, print_json, show, table, visible
+from cli.output import JsonOption, cell, counted, iso_time, json_text, note, print_json, show, table, visible
 from scoreboard.domain.actions import ACTION_ID
 from scoreboard.domain.entries import Entry
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 
 from cli.context import CliContext, Stores, cli_context
-from cli.output import Console, JsonOption, cell, counted, one_line, print_json_or, table, utc_time
+from cli.output import JsonOption, cell, counted, one_line, print_json_or, table, utc_time
 from cli.reactor import sleep
 from scoreboard.domain.board_pages import Page, Row
 from scoreboard.domain.cursor import Cursor

@@ -156,11 +156,6 @@ class Settings(BaseModel):
             )
 
     @property
-    def near_misses(self) -> Mapping[str, str]:
-        """Names in the environment that are no setting, each with the setting that is probably meant."""
-        return self._near_misses
-
-    @property
     def has_made_secrets(self) -> bool:
         """Whether the server makes a secret for itself, and keeps it in the data directory."""
         return _in_development(self.environment) and any(name not in self._sources for name in _MADE)

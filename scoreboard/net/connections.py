@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -343,12 +343,16 @@ class ConnectionRegistry:
         batch = math.ceil(len(connections) * _STEP_S / max(over_s, _STEP_S)) or 1
         for start in range(0, len(connections), batch):
             for connection in connections[start : start + batch]:
-                if any(connection in kind for kind in (self._handshaking, self._upgrading, self.live)):
+                if self._is_live(connection):
                     self._attempt(connection.close, close_reason)
             await deferLater(self._clock, _STEP_S)
         cut_off_s = self._clock.seconds() + self._limits.close_timeout_s + 2 * SWEEP_S
         while (self.handshaking or len(self.live)) and self._clock.seconds() < cut_off_s:  # the sweep aborts those that stay
             await deferLater(self._clock, _STEP_S)
+
+    def _is_live(self, connection: Connection) -> bool:
+        """Whether a live connection is still registered: open, in its handshake, or in an upgrade."""
+        return connection in self.live or connection in self._handshaking or connection in self._upgrading
 
     def _check_drained(self) -> None:
         while self._drained and not len(self.http):
@@ -368,9 +372,8 @@ class ConnectionRegistry:
 
     def _check_some(self, connections: list[Connection], now_s: float, wall_s: float) -> None:
         """Check the first of these connections now, and the others in the next turns of the reactor."""
-        kinds: tuple[Container[Connection], ...] = (self.live, self.http, self._handshaking, self._upgrading, self._refusing)
         for connection in connections[:CONNECTIONS_PER_TURN]:
-            if any(connection in kind for kind in kinds):
+            if self._is_live(connection) or connection in self.http or connection in self._refusing:
                 self._attempt(connection.check_deadlines, now_s, wall_s)
         if len(connections) > CONNECTIONS_PER_TURN:
             self._next = self._clock.callLater(0, self._check_some, connections[CONNECTIONS_PER_TURN:], now_s, wall_s)

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from jwt.utils import base64url_encode
+
 from config.settings import Settings
 from config.weak_secrets import named_secrets
 from scoreboard.domain.display_names import display_name
@@ -104,7 +106,7 @@ def _hint(settings: Settings, explained: Explanation, token: str) -> str:
     if explained.key_id is not None or _MAC.fullmatch(mac) is None or not token.isascii():
         return ""
     for said, key in _mistakes(settings):
-        if hmac.compare_digest(_b64(hmac.digest(key, signed.encode(), "sha256")), mac):
+        if hmac.compare_digest(base64url_encode(hmac.digest(key, signed.encode(), "sha256")), mac.encode()):
             return said
     return ""
 
@@ -128,7 +130,3 @@ def _mistakes(settings: Settings) -> Iterator[tuple[str, bytes]]:
 
 def _base64_decoded(secret: str) -> bytes:
     return base64.b64decode(secret.replace("-", "+").replace("_", "/") + "=" * (-len(secret) % 4), validate=True)
-
-
-def _b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -137,5 +137,5 @@ class RequestGuard:
             await self.slow_down.wait()
         if limit in (self.limits.address, self.limits.everyone):
             raise Refused(too_many_requests(verdict.retry_after_ms, limit))
-        open_actions = Limit(name=verdict.refused or "", quota=self.limits.open_actions_max, window_ms=0)
-        raise Refused(too_many_requests(verdict.retry_after_ms, limit or open_actions, complaint))
+        limit = limit or Limit(name=verdict.refused or "", quota=self.limits.open_actions_max, window_ms=0)
+        raise Refused(too_many_requests(verdict.retry_after_ms, limit, complaint))
