@@ -27,6 +27,9 @@ _BESIDE: Final = {
     r"\A(export\s+)?([A-Z][A-Z0-9_]{3,}|[a-z]+(_[a-z]+)+)\s*(=\s*[^\s=]|:\s)": "it has a name before the secret",
     r"\A#\s|\s#": "it has a comment",
 }
+#: What a message shows whole: a secret of letters alone has more of them.
+_NAME: Final = re.compile(r"[A-Za-z_]{1,31}", re.ASCII)
+_BEGINNING: Final = 4
 #: Kubernetes gives each container variables like SCOREBOARD_PORT=tcp://10.0.0.1:3000 for a service of that name.
 _SERVICE_LINKS: Final = ("tcp://", "udp://", "sctp://")
 
@@ -139,12 +142,17 @@ def _unknown_keys(written: Mapping[str, Any], spelled: Collection[str], suffix: 
         if key in spelled:
             continue
         if isinstance(value, dict):
-            complaints[key] = f"{key[:64]!a}{suffix} is a table, but no setting is in a table, for example: port = 3000"
+            complaints[key] = f"{_shown(key)}{suffix} is a table, but no setting is in a table, for example: port = 3000"
             continue
         meant = key.upper() if key.lower() in spelled else likely_name(key, [one.upper() for one in spelled])
         hint = f"should it be {meant.lower()}?" if meant else "config/env.example lists the settings, for example: port = 3000"
-        complaints[key] = f"{key[:64]!a}{suffix} is an unknown key: {hint}"
+        complaints[key] = f"{_shown(key) if meant is None else ascii(key[:64])}{suffix} is an unknown key: {hint}"
     return complaints
+
+
+def _shown(key: str) -> str:
+    """A key that is no setting, as a message shows it. What is not like a name may be a secret: only its beginning is shown."""
+    return ascii(key) if _NAME.fullmatch(key) else f"{key[:_BEGINNING]!a}…"
 
 
 def _kept_in_file(key: str, suffix: str, path: Any, *, is_list: bool) -> tuple[str, Source]:

@@ -352,6 +352,17 @@ def test_the_message_names_a_mistake_in_the_file(text: str, message: str, tmp_pa
         loaded(tmp_path, SCOREBOARD_CONFIG_FILE=str(file))
 
 
+@pytest.mark.parametrize("secret", ["9f3c" * 16, "Tr0ub4dor-and-3", "q" * 32, "aGVsbG8_d29ybGQ=" * 2])
+@pytest.mark.parametrize("written", ["{} = 1", "[{}]", "{} = ''"])
+def test_no_secret_that_stands_in_place_of_a_key_is_shown(written: str, secret: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(written.format(f'"{secret}"'))
+    with pytest.raises(BadSettings) as refused:
+        loaded(tmp_path, SCOREBOARD_CONFIG_FILE=str(file))
+    assert f"'{secret[:4]}'… (in {file}) is " in str(refused.value)
+    assert secret[:5] not in str(refused.value)
+
+
 def test_the_packaged_example_files_are_valid_and_list_every_setting(tmp_path: Path) -> None:
     folder = PACKAGED_ACTIONS.parent
     text_lines = (folder / "env.example").read_text().splitlines()
