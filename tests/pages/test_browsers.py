@@ -274,6 +274,7 @@ class TestTranslation:
         server.own_rank = {"userId": "user-q", "username": name, "score": 5, "rank": 45, "percentile": 85.5, "lastUpdated": None}
         page = open_page(f"/#token={token_for('user-q', name)}")
         expect(page.get_by_role("region", name="Your rank")).to_contain_text(name)
+        expect(page.locator(".row .name")).to_have_text([name, "Bea"])
         page.evaluate(
             "async (rows) => { const { LiveRegion } = await import('/static/live_region.js');"
             " window.setTimeout = (work) => { work(); };"
