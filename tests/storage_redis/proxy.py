@@ -49,6 +49,8 @@ class RedisProxy:
         self.accepted = 0
         #: While True, messages to subscribers are dropped, and all else is forwarded.
         self.drops_messages = False
+        #: While True, new connections are closed at once.
+        self.refuses = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._pipes: dict[socket.socket, _Pipe] = {}
@@ -57,9 +59,12 @@ class RedisProxy:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def silence(self, *, only_subscribed: bool = False) -> int:
-        """Forward nothing more on the present connections, and close none of them. Returns their number."""
-        pipes = {pipe for pipe in list(self._pipes.values()) if pipe.subscribed or not only_subscribed}
+    def silence(self, *, only_subscribed: bool | None = None) -> int:
+        """Forward nothing more on the present connections, and close none of them. Returns their number.
+
+        ``only_subscribed`` chooses the connections that have subscribed (True), or those that have not (False).
+        """
+        pipes = {pipe for pipe in list(self._pipes.values()) if only_subscribed in (None, pipe.subscribed)}
         self._silenced |= pipes
         return len(pipes)
 
@@ -84,7 +89,7 @@ class RedisProxy:
     def _accept(self) -> None:
         client, _ = self._listener.accept()
         self.accepted += 1
-        target = self._choose()
+        target = None if self.refuses else self._choose()
         server = socket.socket(socket.AF_UNIX)
         try:
             server.connect(str(target or "/nowhere"))

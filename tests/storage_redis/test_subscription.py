@@ -93,6 +93,27 @@ def test_an_idle_process_replaces_connections_that_all_went_silent(proxied: Redi
     run(main)
 
 
+@pytest.mark.parametrize("commands_first", [True, False])
+def test_the_log_says_once_that_all_connections_went_silent_and_once_that_each_is_back(
+    commands_first: bool, proxied: RedisProxy
+) -> None:
+    async def main() -> None:
+        async with subscribed(proxied.url) as (client, listener):
+            with logged("RedisSubscription") as of_messages, logged("RedisClient") as of_commands:
+                proxied.refuses = True
+                proxied.silence(only_subscribed=not commands_first)
+                await until(lambda: not (client.up if commands_first else subscription_of(client)[0]), NOTICED_MS)
+                proxied.silence()
+                await until(lambda: not client.up and not subscription_of(client)[0], NOTICED_MS)
+                proxied.refuses = False
+                await until(lambda: client.up and listener.missed == 2, NOTICED_MS)
+        levels = [[text_line.split()[0] for text_line in text_lines] for text_lines in (of_messages, of_commands)]
+        assert levels[0] == [] if commands_first else (levels[0][0], levels[0].count("info")) == ("warn", 1)
+        assert (levels[1][0], levels[1].count("info")) == ("warn", 1)
+
+    run(main)
+
+
 def test_a_subscription_that_loses_messages_is_noticed_although_it_answers_pings(
     proxied: RedisProxy, redis_server: RedisServer
 ) -> None:

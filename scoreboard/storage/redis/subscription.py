@@ -56,6 +56,7 @@ class RedisSubscription:
         self._run_id = ""
         self._was_up = False
         self._unreadable = False
+        self._warned = False
         self._trouble = "not subscribed yet"
         self._down_since_s: float | None = reactor.seconds()
         self._connection = RedisConnection(
@@ -100,8 +101,9 @@ class RedisSubscription:
         self._meter.gauge("redis_subscription_up", 1)
         if self._was_up:
             self._meter.count("redis_subscription_restarts_total")
+        if self._warned:
             self._log.info("Redis' messages arrive again after {for_s:.1f} s", for_s=for_s)
-        self._was_up = True
+        self._was_up, self._warned = True, False
         self._trouble = ""
         self._missed()
 
@@ -145,4 +147,5 @@ class RedisSubscription:
             return
         self._trouble = said
         if kind != "AWAY" and self._commands_up():  # otherwise the client logs why commands cannot be sent
+            self._warned = True
             self._log.warn("Redis' messages do not arrive: {trouble}", trouble=said)
