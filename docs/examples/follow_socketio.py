@@ -33,9 +33,9 @@ def events(url: str, get_token: Callable[[], str]) -> Iterator[dict]:
                     return
                 event = received.get()
         except Exception as error:  # no token, or the server refuses it or restarts, or the network is away
-            why = received.get() if not received.empty() else {"data": None}
-            if isinstance(why["data"], dict) and (why["data"].get("data") or {}).get("code") == 4030:
-                raise  # the account is suspended: another attempt would end alike
+            why = received.get()["data"] if not received.empty() else None
+            if isinstance(why, dict) and (why.get("data") or {}).get("code") == 4030:
+                raise PermissionError(why["message"]) from error  # the account is suspended: another attempt would end alike
             print(f"{type(error).__name__}: {error}; another attempt follows", file=sys.stderr)
         finally:
             client.disconnect()

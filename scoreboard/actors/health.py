@@ -30,6 +30,8 @@ AWARDS_FAILING_S: Final = 1.0
 #: When no batch has failed for this many seconds, only the probe decides. A balancer may have stopped sending submissions to this
 #: process, so no new batch would show the recovery.
 FAILURE_KEPT_S: Final = 3.0
+#: The number of different reasons of one outage that are logged.
+REASONS_MAX: Final = 8
 
 _OK: Final = Condition(name="ledger", ok=True, serving=True)
 _NOT_PROBED: Final = Condition(name="ledger", ok=False, serving=False, detail="The ledger was not asked yet")
@@ -109,6 +111,7 @@ class HealthMonitor(Health):
         self._sources: list[Source] = []
         self._known: dict[str, Condition] = {}
         self._next_probe_s = float("-inf")
+        self._logged_reasons: set[str] = set()
         self._loop = Loop("health_monitor", self._poll, POLL_INTERVAL_S, clock=clock, meter=meter, on_failure=self._note_fault)
 
     def add(self, source: Source) -> None:
@@ -156,12 +159,19 @@ class HealthMonitor(Health):
         try:
             await ensureDeferred(self._ledger.ping()).addTimeout(PROBE_S_MAX, self._clock)
         except (StoreUnavailable, TimeoutError) as trouble:
-            if not self._record.cannot_commit:  # log it once: `/readyz` does not say the reason
-                self._log.error("the ledger cannot commit: {trouble}", trouble=str(trouble) or "no answer in time")
+            self._log_reason(str(trouble) or "no answer in time")
             self._record.note_probe(committed=False, began_s=began_s)
             self._meter.count("ledger_probes_failed_total")
         else:
             self._record.note_probe(committed=True, began_s=began_s)
+
+    def _log_reason(self, reason: str) -> None:
+        """Log each reason of an outage once, because `/readyz` does not say it."""
+        if not self._record.cannot_commit:
+            self._logged_reasons.clear()
+        if reason not in self._logged_reasons and len(self._logged_reasons) < REASONS_MAX:
+            self._logged_reasons.add(reason)
+            self._log.error("the ledger cannot commit: {trouble}", trouble=reason)
 
     def _log_changes(self) -> None:
         """Log each condition that came or went since the last poll, or that this process cannot serve with any more."""

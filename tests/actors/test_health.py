@@ -6,7 +6,14 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
-from scoreboard.actors.health import AWARDS_FAILING_S, FAILURE_KEPT_S, POLL_INTERVAL_S, PROBE_INTERVAL_S, HealthMonitor
+from scoreboard.actors.health import (
+    AWARDS_FAILING_S,
+    FAILURE_KEPT_S,
+    POLL_INTERVAL_S,
+    PROBE_INTERVAL_S,
+    REASONS_MAX,
+    HealthMonitor,
+)
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.health import Condition
 from scoreboard.storage.memory.ledger import MemoryLedger
@@ -226,6 +233,17 @@ def test_a_ledger_whose_awards_fail_before_the_probe_is_an_error_with_its_reason
         ("error", "the ledger cannot commit: the password is wrong"),
         ("error", "ledger is not well: The ledger cannot commit"),
     ]
+
+
+def test_each_reason_of_an_outage_is_logged_once_and_their_number_has_a_limit(harness: Harness) -> None:
+    harness.clock.advance(PROBE_INTERVAL_S)
+    reasons = ["the administrator ended it", "the password is wrong", *[f"reason {number}" for number in range(2 * REASONS_MAX)]]
+    with capturedLogs() as events:
+        for reason in [*reasons[:2] * 3, *reasons]:
+            harness.ledger.broken = StoreUnavailable(reason)
+            harness.clock.advance(PROBE_INTERVAL_S)
+    logged = [event["trouble"] for event in events if "cannot commit: " in event["log_format"]]
+    assert logged == reasons[:REASONS_MAX]
 
 
 def test_a_second_outage_of_the_ledger_is_logged_with_its_reason_although_awards_showed_the_return(harness: Harness) -> None:

@@ -39,7 +39,7 @@ def python_socketio(*transports: str) -> PythonClient:
         client.on("connect", lambda: client.emit("join:leaderboard"))
         for event in ("leaderboard:update", "score:update"):
             client.on(event, lambda *data: received.append(json.dumps(data)))
-        client.connect(url, auth={"token": token}, transports=list(transports), wait_timeout=5)
+        client.connect(url, auth={"token": token}, transports=list(transports), wait_timeout=5, retry=True)
         stop.wait()
         client.disconnect()
 

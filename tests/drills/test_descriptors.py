@@ -107,6 +107,7 @@ def test_a_flood_of_connections_leaves_descriptors_for_the_operator(monkeypatch:
     server = ServerProcess(tmp_path).start()
     try:
         assert server.log.count(WARNING) == 1, "in development the server starts and logs a warning"
+        began_s = time.monotonic()
         with ExitStack() as connections:
             for _ in range(400):
                 connections.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=15))
@@ -114,7 +115,8 @@ def test_a_flood_of_connections_leaves_descriptors_for_the_operator(monkeypatch:
                 assert server.get("/healthz").status == 200
                 assert server.play("amy").status == 200
             time.sleep(1.1)
-        assert 1 <= server.log.count('"message": "too many connections') <= 5, "at most one log line a second"
+        seconds = time.monotonic() - began_s
+        assert 1 <= server.log.count('"message": "too many connections') <= seconds + 1, "at most one log line a second"
         assert "EMFILE" not in server.log
         assert server.get("/readyz?strict").status == 200
     finally:

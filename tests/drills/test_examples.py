@@ -21,7 +21,8 @@ from tests.journeys.server import JWT_SECRET, ServerProcess, free_port
 from tests.programs import node_modules, program
 
 JOURNEYS_NODE = Path(__file__).parents[1] / "journeys" / "node"
-LINE_S_MAX = 15.0
+#: The longest documented wait between two attempts of a follower.
+LINE_S_MAX = 30.0
 QUEST = {"questId": "quest-123", "difficulty": "hard"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from tests.storage.sql_stores import run_sql
 
 OTHERS = 8
 USERS = [f"user-{n}" for n in range(OTHERS)]
-HELD_S = 4.0
+ROUNDS_MAX = 3
 
 
 def serving(new_server: Callable[..., ServerProcess], url: str, *users: str) -> ServerProcess:
@@ -29,14 +30,19 @@ def serving(new_server: Callable[..., ServerProcess], url: str, *users: str) -> 
     return server
 
 
-def play_on(server: ServerProcess, user: str, until_s: float) -> list[tuple[int, float]]:
+def play_on(server: ServerProcess, user: str, going: Callable[[], bool]) -> list[tuple[int, float]]:
     """(status, seconds) of a series of submissions."""
     answered = []
-    while time.monotonic() < until_s:
+    while going():
         submission = server.initialize(user)
         began_s = time.monotonic()
         answered.append((server.submit(user, submission).status, time.monotonic() - began_s))
     return answered
+
+
+def for_seconds(seconds: float) -> Callable[[], bool]:
+    until_s = time.monotonic() + seconds
+    return lambda: time.monotonic() < until_s
 
 
 def p99(answered: list[list[tuple[int, float]]]) -> float:
@@ -48,15 +54,23 @@ def test_a_locked_player_delays_no_other_player(new_server: Callable[..., Server
     with ThreadPoolExecutor(OTHERS + 2) as pool:
 
         def everyone(seconds: float) -> list[list[tuple[int, float]]]:
-            return list(pool.map(lambda user: play_on(server, user, time.monotonic() + seconds), USERS))
+            return list(pool.map(lambda user: play_on(server, user, for_seconds(seconds)), USERS))
 
-        before = everyone(2)
-        with psycopg.connect(postgres_url) as holder:
-            holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
-            waiting = pool.submit(server.play, "amy")
-            during = everyone(2)
-            assert not waiting.done(), "the submission of the locked player waits"
-        assert waiting.result(10).status == 200, "the submission is awarded when the row is unlocked"
+        rounds = []
+        for _ in range(ROUNDS_MAX):  # a busy machine delays one; the fault delayed the others 200 times as long, in each
+            before = everyone(2)
+            with psycopg.connect(postgres_url) as holder:
+                holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
+                waiting = pool.submit(server.play, "amy")
+                during = everyone(2)
+                assert not waiting.done(), "the submission of the locked player waits"
+            assert waiting.result(10).status == 200, "the submission is awarded when the row is unlocked"
+            assert {status for answered in (before, during) for one in answered for status, _ in one} == {200}
+            rounds.append((p99(before), p99(during)))
+            if p99(during) < 3 * p99(before) + 0.05:
+                break
+        else:
+            raise AssertionError(f"the others were delayed in each round: {rounds}")
         with psycopg.connect(postgres_url) as holder:
             holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
             began_s = time.monotonic()
@@ -65,10 +79,7 @@ def test_a_locked_player_delays_no_other_player(new_server: Callable[..., Server
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert "holds this player" in refused.body["message"]
             assert time.monotonic() - began_s > 3
-        assert {status for answered in (before, during) for one in answered for status, _ in one} == {200}
-        # The limits suit a busy machine and few samples; with the fault the values were 200 times as large.
-        assert p99(during) < 3 * p99(before) + 0.05
-    assert run_sql(postgres_url, "SELECT version FROM user_scores WHERE user_id = 'amy'") == [(2,)]
+    assert run_sql(postgres_url, "SELECT version FROM user_scores WHERE user_id = 'amy'") == [(1 + len(rounds),)]
 
 
 def test_a_player_whose_account_another_session_creates_delays_no_other(
@@ -86,7 +97,7 @@ def test_a_player_whose_account_another_session_creates_delays_no_other(
             waiting = pool.submit(server.play, "amy")
             time.sleep(0.2)
             with pauses() as paused:
-                others = [seconds for _, seconds in play_on(server, "bob", time.monotonic() + 1.5)]
+                others = [seconds for _, seconds in play_on(server, "bob", for_seconds(1.5))]
                 assert others
                 assert max(others) - paused.seconds < 1.5
             holder.rollback()
@@ -101,8 +112,10 @@ def test_a_reset_of_all_players_does_not_wait_for_a_locked_player(
     with ThreadPoolExecutor(OTHERS) as pool, psycopg.connect(postgres_url) as holder:
         holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
         with pauses() as paused:
-            playing = [pool.submit(play_on, server, user, time.monotonic() + HELD_S) for user in USERS]
+            resetting = threading.Event()
+            playing = [pool.submit(play_on, server, user, lambda: not resetting.is_set()) for user in USERS]
             ended = server.command_line(*reset)
+            resetting.set()
             answered = [one.result() for one in playing]
             paused_s = paused.seconds
     assert ended.returncode == 3

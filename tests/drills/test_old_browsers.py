@@ -26,6 +26,8 @@ LAYOUT = """() => [...document.querySelectorAll(".row, .avatar, .rank, header, .
     const { top, height } = part.getBoundingClientRect(), { color, backgroundColor } = getComputedStyle(part);
     return [top, height, ...[color, backgroundColor].map((text) => Math.max(...text.match(/\\d+/g)))];
 })"""
+ROWS_STAND_STILL = """document.getAnimations().every((one) =>
+    !(one.effect.target && one.effect.target.matches(".row, .row *")) || one.playState === "finished")"""
 #: Functions older than 2012. The check at the start needs them itself, or the page shows its rows without them.
 ANCIENT = {
     "String",
@@ -99,8 +101,8 @@ def test_the_page_works_in_an_old_browser(unpacked: Path, server: FakeServer, ve
         server.refuses_connections = True
         server.close_connections(1011)
         wait_until(page, lambda: page.evaluate("document.getElementById('connection').textContent.startsWith('Offline')"))
-        server.refuses_connections = False
         assert page.evaluate("document.getElementById('retry').offsetHeight") > 0
+        server.refuses_connections = False
         page.evaluate("document.getElementById('retry').click()")
         wait_until(page, lambda: page.evaluate("document.getElementById('connection').textContent === 'Live'"))
         assert page.evaluate("document.getElementById('retry').offsetHeight") == 0
@@ -124,7 +126,7 @@ def test_the_layout_in_an_old_browser_is_that_of_a_new_one(unpacked: Path, serve
             strict_page(browser, server.url, viewport={"width": width, "height": 900}) as page,
         ):
             wait_ten_rows(page)
-            page.wait_for_timeout(1_000)  # the rows have entered
+            wait_until(page, lambda: page.evaluate(ROWS_STAND_STILL))
             found.append(page.evaluate(LAYOUT))
     new, old = found
     assert len(new) == 34 * 4

@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 from tests.certificates import make_certificate
 from tests.docs.pages import EXAMPLES
 from tests.journeys.server import ServerProcess, free_port
+from tests.pauses import until_true
 from tests.programs import program
 
 HOST = "api.example.com"
@@ -113,6 +114,8 @@ def running(command: list[str], directory: Path, certificate: Path, port: int) -
             except OSError:
                 pass
             time.sleep(0.1)
+        else:
+            raise AssertionError(proxy.written())
         yield proxy
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -178,9 +181,9 @@ def test_a_sample_serves_the_api_the_sockets_and_the_stream_and_logs_no_ticket(
         server.stop()
         for path in (f"/v1/scores/{of}?ticket={tickets[0]}" for of in ("stream", "changes")):
             assert proxy.ask("GET", path)[0] in (502, 503)
-        time.sleep(0.2)
+        until_true(lambda: "/v1/scores/changes" in proxy.written(), within_s=5)  # the proxy logs each request, the last one too
         written = proxy.written()
-    assert "/v1/scores/stream" in written, "the proxy logs each request"
+    assert "/v1/scores/stream" in written
     assert not [ticket for ticket in tickets if ticket in written]
     assert not re.search(r"ticket=", written)
     assert not [ticket for ticket in tickets if ticket in server.log]

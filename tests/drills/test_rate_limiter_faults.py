@@ -175,7 +175,8 @@ def test_two_processes_share_one_window(redis_server: RedisServer) -> None:
         limit = Limit(name="submit", quota=10, window_ms=60_000)
         async with linked(redis_server.url) as client, linked(redis_server.url) as another:
             rate_limiters = [
-                RedisRateLimiter(one, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter()) for one in (client, another)
+                RedisRateLimiter(one, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000)
+                for one in (client, another)
             ]
             asked = [ensureDeferred(rate_limiters[n % 2].check([Hit(limit=limit, subject="ann")])) for n in range(40)]
             assert [(await one).refused for one in asked].count(None) == 10
@@ -263,7 +264,7 @@ def test_a_value_that_is_not_ours_counts_as_none(redis_server: RedisServer) -> N
         redis_server.flush()
         meter = CountingMeter()
         async with linked(redis_server.url, meter) as client:
-            rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(now_ms), the_reactor(), meter)
+            rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(now_ms), the_reactor(), meter, deadline_ms=2_000)
             for value in ("7", "x" * 16):
                 await client.call("SET", "rate_limit:ann", value)
                 assert (await rate_limiter.check(HITS)).refused is None

@@ -84,16 +84,16 @@ def test_a_server_replaces_a_silent_connection_to_redis(
         assert proxy.silence(only_subscribed=only_subscribed or None) == (1 if only_subscribed else 2)
         assert play.latest_s(6.0) < LATE_S_MAX
         assert play.latest_s(1.5) < 1.0
+        log, metrics = second.log, second.get("/metrics").body  # before the proxy's end, which breaks both connections
     finally:
         play.stop()
         proxy.close()
-    log = second.log
     of_messages = log.count('"message": "Redis\' messages do not arrive')
     of_commands = log.count('"message": "Redis cannot be asked')
     assert of_messages == 1 if only_subscribed else of_messages + of_commands >= 1  # commands that are down already say why
     assert log.count('"message": "Redis\' messages arrive again') == min(of_messages, 1)
     assert "Traceback" not in log
-    assert "redis_subscription_restarts_total 1.0" in second.get("/metrics").body
+    assert "redis_subscription_restarts_total 1.0" in metrics
 
 
 def test_both_servers_follow_a_failover_to_the_new_master(

@@ -151,7 +151,7 @@ def test_a_stopped_postgresql_is_given_up(server: PostgresServer, postgres_ledge
         server.signal(signal.SIGCONT)
     assert award_again(postgres_ledger).score_after == 2
     assert run(lambda: eventually(lambda: postgres_ledger.state(GLOBAL_BOARD))).epoch == 0
-    assert run(lambda: postgres_ledger.account("bob")) is None
+    assert run(lambda: eventually(lambda: postgres_ledger.account("bob"))) is None
 
 
 def test_postgresql_ends_an_idle_transaction_that_holds_locks(postgres_url: str) -> None:

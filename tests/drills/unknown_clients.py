@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event as ProcessEvent
 
-from tests.journeys.random_clients import RawConnection
+from tests.journeys.random_clients import RawConnection, Refused
 from tests.journeys.server import ServerProcess
 
 PLAYERS = 16
@@ -119,16 +119,17 @@ class SpectateLoad:
 
     def __init__(self, server: ServerProcess, sockets: int, events_per_s: int) -> None:
         context = multiprocessing.get_context("spawn")
+        self._connected: ProcessEvent = context.Event()
         self._stop: ProcessEvent = context.Event()
         self._process = context.Process(
             target=_spectate_until,
-            args=(server.port, server.issue_token("watcher"), sockets, events_per_s, self._stop),
+            args=(server.port, server.issue_token("watcher"), sockets, events_per_s, self._connected, self._stop),
             daemon=True,
         )
 
     def __enter__(self) -> SpectateLoad:
         self._process.start()
-        time.sleep(CONNECTED_S + 2)
+        assert self._connected.wait(60), "the sockets did not all open"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,17 +138,34 @@ class SpectateLoad:
         self._process.join(20)
 
 
-def _spectate_until(port: int, token: str, sockets: int, events_per_s: int, stop: ProcessEvent) -> None:
+def _spectate_until(port: int, token: str, sockets: int, events_per_s: int, connected: ProcessEvent, stop: ProcessEvent) -> None:
     """The main function of the process of those sockets. A socket may spectate 32 players, so it repeats 32 names."""
+    opened = 0
+
+    async def open_one() -> RawConnection:
+        while True:
+            connection = await RawConnection.open(port)
+            try:
+                await connection.upgrade("/ws", {"Authorization": f"Bearer {token}"})
+            except Refused as refusal:
+                if str(refusal) != "503":  # the reactor is late; a client tries again, as `Retry-After` says
+                    raise
+                connection.writer.close()
+                await asyncio.sleep(1)
+            else:
+                return connection
 
     async def read(connection: RawConnection) -> None:
         while await connection.reader.read(65_536):
             pass
 
     async def spectate(late_s: float) -> None:
+        nonlocal opened
         await asyncio.sleep(late_s)  # otherwise the server's reactor is late and accepts no socket
-        connection = await RawConnection.open(port)
-        await connection.upgrade("/ws", {"Authorization": f"Bearer {token}"})
+        connection = await open_one()
+        opened += 1
+        if opened == sockets:
+            connected.set()
         reading = asyncio.ensure_future(read(connection))
         number = 0
         while not stop.is_set() and not reading.done():

@@ -4,7 +4,8 @@ import { io } from "socket.io-client";
 
 const [url, transports, auth] = process.argv.slice(2);
 const say = (what, value) => console.log(JSON.stringify([what, value ?? null]));
-const socket = io(url, { auth: JSON.parse(auth), transports: transports.split(","), reconnectionDelay: 1000, randomizationFactor: 0 });
+const waits = { reconnectionDelay: 1000, reconnectionDelayMax: 1000, randomizationFactor: 0 };
+const socket = io(url, { auth: JSON.parse(auth), transports: transports.split(","), ...waits });
 
 socket.on("connect", () => say("connect", { id: socket.id, recovered: Boolean(socket.recovered) }));
 socket.once("connect", async () => say("joined", await socket.timeout(15000).emitWithAck("join:leaderboard", { mode: "rows" })));
