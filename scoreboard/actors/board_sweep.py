@@ -25,8 +25,9 @@ from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 
 STEP_S: Final = 0.28
 PLAYERS_PER_STEP: Final = 500
-#: The least time from the beginning of a round to that of the next: a few players are not compared again and again.
-ROUND_S_MIN: Final = 5.0
+#: The least time from the beginning of a round to that of the next: a few players are not compared again and again. A few players
+#: are right again within five seconds: one round, a step for each page and one for the end, and two pauses of SETTLE_S.
+ROUND_S_MIN: Final = 1.5
 SETTLE_S: Final = 1.0
 LOCK_MS: Final = 10_000
 

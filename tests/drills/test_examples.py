@@ -21,8 +21,7 @@ from tests.journeys.server import JWT_SECRET, ServerProcess, free_port
 from tests.programs import node_modules, program
 
 JOURNEYS_NODE = Path(__file__).parents[1] / "journeys" / "node"
-#: The longest documented wait between two attempts of a follower.
-LINE_S_MAX = 30.0
+LINE_S_MAX = 15.0
 QUEST = {"questId": "quest-123", "difficulty": "hard"}
 
 
