@@ -1,6 +1,6 @@
 (
 set -eu
-SERVER=http://127.0.0.1:3000
+SERVER=${SERVER:-http://127.0.0.1:3000}
 API=$SERVER/api/v1
 curl -fs "$SERVER/healthz" > /dev/null || { echo "No server answers at $SERVER: start it with 'make run' in another terminal" >&2; exit 69; }
 TOKEN=${TOKEN:-$(.venv/bin/scoreboard token mint --user user-123 --name Ada)}

@@ -111,6 +111,7 @@ class HealthMonitor(Health):
         self._sources: list[Source] = []
         self._known: dict[str, Condition] = {}
         self._next_probe_s = float("-inf")
+        self._logged_unwell: set[str] = set()
         self._logged_reasons: set[str] = set()
         self._loop = Loop("health_monitor", self._poll, POLL_INTERVAL_S, clock=clock, meter=meter, on_failure=self._note_fault)
 
@@ -182,7 +183,10 @@ class HealthMonitor(Health):
             if before is None or (before.ok == condition.ok and not lost):
                 continue
             if condition.ok:
-                self._log.info("{name} is well again", name=condition.name)
+                if condition.name in self._logged_unwell:  # and not only on its way at the start
+                    self._logged_unwell.remove(condition.name)
+                    self._log.info("{name} is well again", name=condition.name)
             else:
+                self._logged_unwell.add(condition.name)
                 write = self._log.warn if condition.serving else self._log.error
                 write("{name} is not well: {detail}", name=condition.name, detail=condition.detail)

@@ -194,6 +194,17 @@ def test_conditions_of_other_parts_are_included_and_their_changes_are_logged_onc
     assert [(event["log_level"].name, event["name"]) for event in logged] == [("warn", "redis"), ("info", "redis")]
 
 
+def test_a_condition_that_is_met_for_the_first_time_after_the_start_is_not_logged_as_met_again(harness: Harness) -> None:
+    board = [Condition(name="board", ok=False, serving=True, detail="The board does not follow the ledger")]
+    harness.health.add(lambda: [board[0]])
+    with capturedLogs() as logged:
+        harness.clock.pump([PROBE_INTERVAL_S] * 3)
+        for ok in (True, False, True):
+            board[0] = Condition(name="board", ok=ok, serving=True, detail="" if ok else "The board does not follow the ledger")
+            harness.clock.pump([PROBE_INTERVAL_S] * 3)
+    assert [(event["log_level"].name, event["name"]) for event in logged] == [("warn", "board"), ("info", "board")]
+
+
 def test_a_fault_of_ours_does_not_end_the_probes(harness: Harness) -> None:
     def fail() -> list[Condition]:
         raise LookupError("a mistake of ours")
