@@ -8,9 +8,8 @@ reactor.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -23,6 +22,7 @@ from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.limits import Limit
 from scoreboard.domain.refusals import Reason, Refusal, too_many_requests, unavailable
 from scoreboard.net.limits import HttpLimits, LiveLimits
+from scoreboard.net.quota import Quota
 
 SWEEP_S: Final = 1.0
 _STEP_S: Final = 0.05
@@ -85,53 +85,6 @@ class UpgradingConnection(LiveConnection, Protocol):
 
     def cut_off(self) -> None:
         """Close without waiting for the client."""
-
-
-One = TypeVar("One", bound=Connection)
-
-
-class Quota(Generic[One]):
-    """Connections of one kind in the order of their arrival, and the number of each address."""
-
-    def __init__(self) -> None:
-        self._address_of: dict[One, str] = {}
-        self._held_by: Counter[str] = Counter()
-
-    def __len__(self) -> int:
-        return len(self._address_of)
-
-    def __iter__(self) -> Iterator[One]:
-        return iter(self._address_of)
-
-    def __contains__(self, connection: object) -> bool:
-        return connection in self._address_of
-
-    def held_by(self, address: str) -> int:
-        """The number of connections of an address."""
-        return self._held_by[address]
-
-    def address_of(self, connection: One) -> str:
-        """The address of a connection, "" for an unknown one."""
-        return self._address_of.get(connection, "")
-
-    def add(self, connection: One, address: str) -> None:
-        """Add a connection of an address."""
-        self._address_of[connection] = address
-        self._held_by[address] += 1
-
-    def remove(self, connection: One) -> bool:
-        """Remove a connection; False if it was not there."""
-        address = self._address_of.pop(connection, None)
-        if address is None:
-            return False
-        self._held_by[address] -= 1
-        if not self._held_by[address]:
-            del self._held_by[address]
-        return True
-
-    def replace(self, connection: One, successor: One) -> None:
-        """Put another connection of the same client in its position."""
-        self._address_of[successor] = self._address_of.pop(connection)
 
 
 class ConnectionRegistry:
