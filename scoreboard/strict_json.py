@@ -7,7 +7,6 @@ written ``1``, ``1.0`` or ``1e0``: JSON has one kind of number, and many clients
 from __future__ import annotations
 
 import json
-import math
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,9 +15,6 @@ T = TypeVar("T")
 
 #: Beyond it a double is no longer exactly one whole number.
 _EXACT_MAX: Final = 2**53 - 1
-#: No double holds a number of more digits. Each such number is read as this one, which is refused wherever it stands.
-_DIGITS_MAX: Final = 400
-_BEYOND: Final = 10**_DIGITS_MAX
 
 
 class RepeatedName(ValueError):
@@ -40,7 +36,7 @@ def decode_json(decoder: msgspec.json.Decoder[T], text: bytes | msgspec.Raw) -> 
     except msgspec.ValidationError as error:
         if "got `float`" not in str(error):
             raise
-        return decoder.decode(json.dumps(_read_whole(bytes(text).decode())))
+        return decoder.decode(msgspec.json.encode(_read_whole(bytes(text).decode())))
     _read(bytes(text).decode())
     return decoded
 
@@ -56,18 +52,17 @@ def _constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _number(text: str) -> int | float:
+def _number(text: str) -> int | msgspec.Raw:
+    """A whole number as an int, and any other number as it is written."""
     number = float(text)
-    if math.isinf(number):
-        return _BEYOND
-    return int(number) if number.is_integer() and abs(number) <= _EXACT_MAX else number
+    return int(number) if number.is_integer() and abs(number) <= _EXACT_MAX else _as_written(text)
 
 
-def _whole(text: str) -> int:
-    return int(text) if len(text) <= _DIGITS_MAX else _BEYOND
+def _as_written(text: str) -> msgspec.Raw:
+    return msgspec.Raw(text.encode())
 
 
 _read: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).decode
 _read_whole: Final = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_constant, parse_float=_number, parse_int=_whole
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_number, parse_int=_as_written
 ).decode
