@@ -37,7 +37,7 @@ def decode_json(decoder: msgspec.json.Decoder[T], text: bytes | msgspec.Raw) -> 
         if "got `float`" not in str(error):
             raise
         return decoder.decode(msgspec.json.encode(_read_whole(bytes(text).decode())))
-    _read(bytes(text).decode())
+    _check(bytes(text).decode())
     return decoded
 
 
@@ -63,6 +63,8 @@ def _as_written(text: str) -> msgspec.Raw:
 
 
 _read: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).decode
+#: Reads no number: Python makes no int of more than 4,300 digits, and the decoder has judged them.
+_check: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=str, parse_int=str).decode
 _read_whole: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_float=_number, parse_int=_as_written
 ).decode

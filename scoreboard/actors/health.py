@@ -103,10 +103,13 @@ class HealthMonitor(Health):
 
     _log = Logger()
 
-    def __init__(self, *, ledger: Ledger, clock: IReactorTime, meter: Meter) -> None:
+    def __init__(
+        self, *, ledger: Ledger, clock: IReactorTime, meter: Meter, in_operators_words: Callable[[str], str] = str
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._meter = meter
+        self._in_operators_words = in_operators_words
         self._record = LedgerRecord()
         self._sources: list[Source] = []
         self._known: dict[str, Condition] = {}
@@ -172,7 +175,7 @@ class HealthMonitor(Health):
             self._logged_reasons.clear()
         if reason not in self._logged_reasons and len(self._logged_reasons) < REASONS_MAX:
             self._logged_reasons.add(reason)
-            self._log.error("the ledger cannot commit: {trouble}", trouble=reason)
+            self._log.error("the ledger cannot commit: {trouble}", trouble=self._in_operators_words(reason))
 
     def _log_changes(self) -> None:
         """Log each condition that came or went since the last poll, or that this process cannot serve with any more."""

@@ -130,7 +130,12 @@ class BackendBuilder:
             on_private=self._announcer.end_spectating,
         )
         await context.lifecycle.start(self._suspension_watcher)
-        self._health = HealthMonitor(ledger=self._stores.ledger, clock=context.reactor, meter=context.metrics)
+        self._health = HealthMonitor(
+            ledger=self._stores.ledger,
+            clock=context.reactor,
+            meter=context.metrics,
+            in_operators_words=context.settings.in_operators_words,
+        )
         self._health.add(lambda: _redis_conditions(self._stores.redis))
         self._health.add(lambda: _board_conditions(self._projector))
         await context.lifecycle.start(self._health)

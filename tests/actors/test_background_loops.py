@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from scoreboard.actors.board_sweep import STEP_S, BoardSweep
+from scoreboard.actors.board_sweep import ROUND_S_MIN, STEP_S, BoardSweep
 from scoreboard.actors.health import POLL_INTERVAL_S, HealthMonitor
 from scoreboard.actors.key_watch import EXCHANGE_S, KeyWatch
 from scoreboard.actors.ledger_clock import POLL_S as CLOCK_POLL_S
@@ -187,7 +188,8 @@ def test_a_loop_whose_body_fails_is_logged_and_counted_and_called_again(task: st
     harness, case = Harness(), CASES[task]
     with capturedLogs() as logged:
         case.start(harness)
-        for _ in range(30 if task == "board_sweep" else 3):  # the sweep begins a round every 5 s
+        rounds = math.ceil(3 * ROUND_S_MIN / STEP_S)
+        for _ in range(rounds if task == "board_sweep" else 3):
             before = harness.meter.failures.get(task, 0)
             harness.clock.advance(case.interval_s)
         assert harness.clock.getDelayedCalls(), "the next call is due"

@@ -246,6 +246,19 @@ def test_a_ledger_whose_awards_fail_before_the_probe_is_an_error_with_its_reason
     ]
 
 
+def test_a_reason_names_the_setting_as_the_operator_wrote_it() -> None:
+    ledger = MemoryLedger()
+    ledger.broken = StoreUnavailable("DB_PASSWORD: the password is wrong")
+
+    def in_file(text: str) -> str:
+        return text.replace("DB_PASSWORD", "DB_PASSWORD_FILE")
+
+    health = HealthMonitor(ledger=ledger, clock=Clock(), meter=FakeMeter(), in_operators_words=in_file)
+    with capturedLogs() as events:
+        result_of(health.start())
+    assert formatEvent(events[0]) == "the ledger cannot commit: DB_PASSWORD_FILE: the password is wrong"
+
+
 def test_each_reason_of_an_outage_is_logged_once_and_their_number_has_a_limit(harness: Harness) -> None:
     harness.clock.advance(PROBE_INTERVAL_S)
     reasons = ["the administrator ended it", "the password is wrong", *[f"reason {number}" for number in range(2 * REASONS_MAX)]]

@@ -354,13 +354,21 @@ def test_the_message_names_a_mistake_in_the_file(text: str, message: str, tmp_pa
 
 @pytest.mark.parametrize("secret", ["9f3c" * 16, "Tr0ub4dor-and-3", "q" * 32, "aGVsbG8_d29ybGQ=" * 2])
 @pytest.mark.parametrize("written", ["{} = 1", "[{}]", "{} = ''"])
-def test_no_secret_that_stands_in_place_of_a_key_is_shown(written: str, secret: str, tmp_path: Path) -> None:
+def test_a_key_that_is_not_like_a_name_is_not_shown_because_it_may_be_a_secret(written: str, secret: str, tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(written.format(f'"{secret}"'))
     with pytest.raises(BadSettings) as refused:
         loaded(tmp_path, SCOREBOARD_CONFIG_FILE=str(file))
     assert f"'{secret[:4]}'… (in {file}) is " in str(refused.value)
     assert secret[:5] not in str(refused.value)
+
+
+def test_a_name_that_is_no_setting_is_shown_whole(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('correct_horse_battery = "staple"')
+    with pytest.raises(BadSettings, match="'correct_horse_battery' ") as refused:
+        loaded(tmp_path, SCOREBOARD_CONFIG_FILE=str(file))
+    assert "staple" not in str(refused.value)
 
 
 def test_the_packaged_example_files_are_valid_and_list_every_setting(tmp_path: Path) -> None:

@@ -90,7 +90,10 @@ def test_a_server_replaces_a_silent_connection_to_redis(
         proxy.close()
     of_messages = log.count('"message": "Redis\' messages do not arrive')
     of_commands = log.count('"message": "Redis cannot be asked')
-    assert of_messages == 1 if only_subscribed else of_messages + of_commands >= 1  # commands that are down already say why
+    if only_subscribed:
+        assert of_messages == 1
+    else:  # commands that are down already say why
+        assert of_messages + of_commands >= 1
     assert log.count('"message": "Redis\' messages arrive again') == min(of_messages, 1)
     assert "Traceback" not in log
     assert "redis_subscription_restarts_total 1.0" in metrics

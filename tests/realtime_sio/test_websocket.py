@@ -122,6 +122,18 @@ def test_a_refused_client_gets_the_code_of_http_and_nothing_more_and_can_try_aga
     assert client.texts()[0].startswith("40")
 
 
+def test_an_auth_with_a_name_twice_is_refused_and_a_number_in_it_that_nobody_reads_is_not(harness: Harness) -> None:
+    client = harness.open_websocket()
+    client.text('40{"token":"amy","token":"amy"}')
+    (refused,) = client.texts()
+    assert refused.startswith("44")
+    assert json.loads(refused[2:])["data"]["code"] == 4000
+    for number in ("1e400", "-1e400", "5" * 5_001):
+        client = harness.open_websocket()
+        client.text(f'40{{"token":"amy","more":{number}}}')
+        assert client.texts()[0].startswith("40"), number
+
+
 def test_other_namespaces_are_refused(harness: Harness) -> None:
     client = harness.open_websocket()
     client.text('40/admin,{"token":"amy"}')

@@ -17,9 +17,27 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scoreboard.domain.errors import StoreMisconfigured
 
+#: For how many seconds a reason that was found stands for its refusal.
+REASON_STANDS_S: Final = 10.0
 #: An unknown parameter, a wrong value, an argument that is none, a parameter that only a restart changes.
 _OPTION_REFUSED: Final = ("42704", "22023", "42601", "55P02")
 _FOUND: Final = re.compile(rb'ErrorResponse\s.*? C "(\w{5})"')
+
+
+class LoginReasons:
+    """The reasons of refused logins that an operator has to mend. One that was found stands for ten seconds for its refusal."""
+
+    def __init__(self, conninfo: str, seconds_max: float) -> None:
+        self._conninfo, self._seconds_max = conninfo, seconds_max
+        self._refusal, self._reason, self._until_s = "", "", 0.0
+
+    def find(self, refusal: str, options: str) -> StoreMisconfigured | None:
+        """The reason of a refusal with this text, or None if an operator need not mend it. May log in once more."""
+        if refusal != self._refusal or time.monotonic() >= self._until_s:
+            found = diagnose(self._conninfo, options, self._seconds_max)
+            self._refusal, self._reason = refusal, "" if found is None else str(found)
+            self._until_s = time.monotonic() + REASON_STANDS_S
+        return StoreMisconfigured(self._reason) if self._reason else None
 
 
 def diagnose(conninfo: str, options: str, seconds_max: float) -> StoreMisconfigured | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import time
 from collections.abc import Mapping
 from functools import partial
 from threading import Lock
@@ -25,13 +24,11 @@ from sqlalchemy.pool import QueuePool
 
 from scoreboard.domain.errors import StoreMisconfigured
 from scoreboard.storage.sql.postgres.pipeline import make_trip
-from scoreboard.storage.sql.postgres.refusal import diagnose
+from scoreboard.storage.sql.postgres.refusal import LoginReasons
 from scoreboard.storage.sql.postgres.statements import AWARD_LOCK_MS_MAX, IDLE_MS_MAX, LOCK_MS_MAX
 from scoreboard.storage.sql.thread_worker import StoreSilent
 
 CONNECT_SECONDS_MAX: Final = 2
-#: How long after a refused login the next one is explained.
-EXPLAIN_AGAIN_S: Final = 10.0
 STATEMENT_MS_MAX: Final = 2_000
 
 #: The writer finds all rows by key. For an empty table, the best plan is a full scan. A prepared statement would keep that plan
@@ -96,12 +93,12 @@ class PostgresSession(psycopg.Connection[tuple[Any, ...]]):
 
 
 def connect(
-    conninfo: str, statement_ms_max: int, settings: Mapping[str, str] | None = None, *, explain: bool = False
+    conninfo: str, statement_ms_max: int, settings: Mapping[str, str] | None = None, reasons: LoginReasons | None = None
 ) -> PostgresSession:
     """Open a session. The login, each lock and each statement have a deadline in it, and a peer that vanished is noticed.
 
-    Raises StoreSilent if nothing answers in 2 s, StoreMisconfigured for a refusal that an operator has to mend (if ``explain``),
-    else psycopg.Error.
+    Raises StoreSilent if nothing answers in 2 s, StoreMisconfigured for a refusal that an operator has to mend (with
+    ``reasons``), else psycopg.Error.
     """
     wanted = {
         "timezone": "UTC",
@@ -118,7 +115,7 @@ def connect(
     except psycopg.errors.ConnectionTimeout as error:
         raise StoreSilent(f"the ledger cannot be reached: no connection to PostgreSQL in {CONNECT_SECONDS_MAX} s") from error
     except psycopg.OperationalError as error:
-        wrong = diagnose(conninfo, options, CONNECT_SECONDS_MAX) if explain else None
+        wrong = reasons and reasons.find(str(error), options)
         raise wrong or error from None
     except UnicodeError as error:  # Python's resolver, for a name in PGHOST; that of DATABASE_URL was checked
         raise StoreMisconfigured("DATABASE_URL (or DB_HOST): no resolver takes the name of the host") from error
@@ -171,21 +168,16 @@ def _greet(session: PostgresSession, settings: Mapping[str, str]) -> None:
 def engine(conninfo: str, statement_ms_max: int, settings: Mapping[str, str] | None = None, *, explain: bool = False) -> Engine:
     """A SQLAlchemy engine of one connection, for the portable queries and the migrations.
 
-    With ``explain`` a refused login is repeated to find its reason, at most once in ten seconds.
+    With ``explain`` a refused login is repeated to find its reason.
     """
-    explain_from_s = 0.0
-
-    def open_session() -> PostgresSession:
-        nonlocal explain_from_s
-        is_due = explain and time.monotonic() >= explain_from_s
-        try:
-            return connect(conninfo, statement_ms_max, settings, explain=is_due)
-        except Exception:
-            explain_from_s = time.monotonic() + EXPLAIN_AGAIN_S if is_due else explain_from_s
-            raise
-
+    reasons = LoginReasons(conninfo, CONNECT_SECONDS_MAX) if explain else None
     made = create_engine(
-        "postgresql+psycopg://", creator=open_session, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True
+        "postgresql+psycopg://",
+        creator=partial(connect, conninfo, statement_ms_max, settings, reasons),
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        hide_parameters=True,
     )
 
     def check(session: PostgresSession, *_: object) -> None:
