@@ -35,7 +35,7 @@ _REDIS: Final[Mapping[str, str]] = {
     "redis_subscription": "Changes of other servers do not reach this process: its live clients get them late",
 }
 _REFUSED: Final = (
-    "Redis refuses what REDIS_URL says (the log says what): limits are each process's own, the board is the ledger's"
+    "Redis refuses what the settings say (the log says which): limits are each process's own, the board is the ledger's"
 )
 
 

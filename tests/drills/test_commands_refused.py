@@ -291,7 +291,7 @@ def test_a_command_and_a_server_name_a_redis_that_refuses_the_login(login: str, 
         redis.close()
     assert (ended.returncode, ended.stderr, ended.stdout) == (78, f"Error: {why}\n", "")
     assert f"Redis cannot be asked: {why} (" in server.log
-    assert "Redis refuses what REDIS_URL says" in condition
+    assert "Redis refuses what the settings say" in condition
     for said in ("hunter2", "right&", "[redacted]"):
         assert said not in server.log
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 
@@ -59,6 +61,17 @@ def test_a_server_stops_in_time_during_each_fault_of_a_store(
         assert "Traceback" not in store.server.log
         assert acknowledged(answered)
         assert acknowledged(answered) <= store.awarded()
+
+
+def test_half_a_request_delays_a_stop_and_the_log_says_so(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    with socket.create_connection(("127.0.0.1", server.port)) as half:
+        half.sendall(b"POST /api/v1/actions/initialize HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{")
+        with within(15):
+            assert server.stop() == 0
+    abandoned = re.findall('"message": "(.*?)( was not closed in time and was abandoned)"', server.log)
+    assert [name for name, _ in abandoned] == ["ConnectionRegistry"]
+    assert "Traceback" not in server.log
 
 
 @pytest.mark.parametrize("fault", FAULTS)

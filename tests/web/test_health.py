@@ -315,6 +315,20 @@ def test_a_spectator_keeps_the_id_on_renewal_and_a_player_gets_a_new_one() -> No
     assert len({named(first), named(None), named("bad"), named(harness.token("user-123"))}) == 4
 
 
+def test_an_ended_token_of_a_spectator_gets_a_new_id_and_counts_as_refused() -> None:
+    harness = Harness()
+    first = harness.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]["token"]
+    ended = harness.authenticator.authenticate(first)
+    assert isinstance(ended, Player)
+    harness.clock.advance(601)
+    assert ("token_refusals_total", "expired") not in harness.meter.counts
+    reply = harness.ask("POST", "/api/v1/auth/spectator", token=first)
+    renewed = harness.authenticator.authenticate(reply.json["data"]["token"])
+    assert isinstance(renewed, Player)
+    assert (reply.status, renewed.user_id == ended.user_id) == (200, False)
+    assert harness.meter.counts["token_refusals_total", "expired"] == 1
+
+
 def test_the_stated_end_of_a_spectators_token_is_its_exp() -> None:
     harness = Harness()
     harness.clock.advance(0.75)
