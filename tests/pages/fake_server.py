@@ -89,6 +89,8 @@ class FakeServer(ThreadingHTTPServer):
         self.replaced_files: dict[str, str | None] = {}
         #: `Retry-After` of each refusal of a spectator token to come.
         self.spectator_refusals: list[str] = []
+        #: When each of them was sent, in seconds.
+        self.refused_at_s: list[float] = []
         self.accepted_tokens: list[str] = []
         self.connection_count = 0
         self._board: dict[str, Any] = {"leaderboard": [], "total": 0, "epoch": 1, "seq": 0}
@@ -199,6 +201,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if self.server.spectator_refusals:
+            self.server.refused_at_s.append(time.monotonic())
             self._send(503, "text/html", b"<h1>Busy</h1>", {"Retry-After": self.server.spectator_refusals.pop()})
         elif self.path == "/api/v1/auth/spectator" and self.server.is_public:
             number = len(self.server.spectator_tokens)
