@@ -103,6 +103,15 @@ def test_a_chunk_that_does_not_fit_is_refused_by_its_size(data: bytes) -> None:
         Reader().read(data)
 
 
+@pytest.mark.parametrize("chunk", [b"1\r\nx\r\n", b"1;" + b"a" * 500 + b"\r\nx\r\n", b'2;a="b"\r\n{}\r\n', b"00000001\r\nx\r\n"])
+def test_the_bytes_between_the_chunks_of_a_body_have_a_limit(chunk: bytes) -> None:
+    framing_bytes = len(chunk) - chunk.count(b"x") - chunk.count(b"{}") * 2
+    allowed = (HttpLimits().chunk_framing_bytes_max - len(b"0\r\n\r\n")) // framing_bytes
+    assert Reader(16_384).read(chunk * allowed + b"0\r\n\r\n")[1] == b""
+    with pytest.raises(BadChunks, match="beside the body"):
+        Reader(16_384).read(chunk * (HttpLimits().chunk_framing_bytes_max // framing_bytes + 1))
+
+
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=10), st.integers(1, 20))
 def test_any_body_in_any_chunks_is_read(chunks: list[bytes], piece: int) -> None:
     data = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)

@@ -17,6 +17,8 @@ SIZE_LINE_BYTES_MAX: Final = 1_024
 _EXTENSION: Final = rb'[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|"(?:[^"\\]|\\.)*"))?' % (TOKEN, TOKEN)
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,%d})(?:%b)*" % (SIZE_DIGITS_MAX, _EXTENSION))
 _SIZE_LINE_SO_FAR: Final = re.compile(rb"[0-9A-Fa-f]{0,%d}(?:(?<=[0-9A-Fa-f])[ \t;].*)?" % SIZE_DIGITS_MAX)
+#: After a chunk's size, and after its bytes.
+_LINE_ENDS_BYTES: Final = 4
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -37,6 +39,7 @@ class ChunkedBody:
         self._limits = limits
         self._buffer = bytearray()
         self._room = limits.body_bytes_max
+        self._framing_room = limits.chunk_framing_bytes_max
         self._missing = 0  # bytes of the present chunk
         self._trailer_fields = 0
         self._trailer_room = limits.head_bytes_max
@@ -54,6 +57,9 @@ class ChunkedBody:
         if found is None:
             raise BadChunks("a chunk's size is not valid")
         if whole:
+            self._framing_room -= len(text) + _LINE_ENDS_BYTES
+            if self._framing_room < 0:
+                raise BadChunks(f"the chunks take more than {self._limits.chunk_framing_bytes_max} bytes beside the body")
             self._missing = int(found[1], 16)
             self._room -= self._missing
             if self._room < 0:
