@@ -99,8 +99,9 @@ def test_the_number_of_kinds_is_bounded() -> None:
     assert len(log.limited._kinds) == 1_024
 
 
-def test_a_line_below_the_level_uses_up_nothing() -> None:
+def test_a_line_below_the_level_uses_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
+    monkeypatch.setattr("scoreboard.json_log.RateLimitedLog", lambda observer: RateLimitedLog(observer, Clock().seconds))
     log = Logger(namespace="scoreboard", observer=json_log(stream, "warn"))
     for level in [LogLevel.debug] * 100 + [LogLevel.warn] * 100:
         log.emit(level, "{what}", what="it")

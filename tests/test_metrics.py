@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 import timeit
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +110,8 @@ def test_a_count_takes_less_than_ten_microseconds() -> None:
     def count() -> None:
         metrics.count("http_requests_total", route="/api/v1/scores/submit", status="200")
 
-    assert min(timeit.repeat(count, number=2_000, repeat=5)) / 2_000 < 10e-6  # 0.8 µs on the machine where this was written
+    took_s = timeit.repeat(count, timer=time.process_time, number=2_000, repeat=5)
+    assert min(took_s) / 2_000 < 10e-6  # 0.8 µs on the machine where this was written
 
 
 def test_the_lag_of_the_reactor_is_the_worst_of_the_last_ten_seconds() -> None:

@@ -12,6 +12,7 @@ from tests.attack.conftest import honest
 from tests.attack.endpoints import FORBIDDEN, HTTP_ENDPOINTS, INVALID, SESSION_STARTS, outcome_of
 from tests.attack.sockets import closed_with, engine_socket, native_socket
 from tests.journeys.server import ServerProcess
+from tests.pauses import sleep_without_pauses
 
 
 @attack
@@ -28,9 +29,10 @@ def a_waiting_poll_of_a_player_suspended_meanwhile(server: ServerProcess) -> lis
 
 @attack
 def a_waiting_poll_of_a_token_that_ends_meanwhile(server: ServerProcess) -> list[str]:
-    now_s, one = int(time.time()), client_of(server)
+    one = client_of(server)
+    _, body = one.request("GET", f"{CHANGES}?wait=0", honest("amy"))
+    now_s = int(time.time())
     token = honest("amy", iat=now_s - 5, exp=now_s + 3)
-    _, body = one.request("GET", f"{CHANGES}?wait=0", token)
     result = outcome_of(*one.request("GET", f"{CHANGES}?wait=4&since={body['data']['cursor']}", token))
     return [] if result == INVALID else [result]
 
@@ -62,11 +64,12 @@ def an_open_socket_of_a_player_suspended_meanwhile(server: ServerProcess) -> lis
 @attack
 def an_open_socket_of_a_token_that_has_ended(server: ServerProcess) -> list[str]:
     """The server closes each socket within a second of the token's end: it sweeps once a second."""
-    now_s = int(time.time())
-    token = honest("amy", iat=now_s - 5, exp=now_s + 3)
+    now_s = int(time.time()) + 2  # time to open three sockets
+    token = honest("amy", iat=now_s - 7, exp=now_s + 3)
     events = streaming(server, token)
     with native_socket(server, token) as native, engine_socket(server, token) as socketio:
-        time.sleep(max(0.0, now_s + 4.6 - time.time()))
+        time.sleep(max(0.0, now_s + 3 - time.time()))
+        sleep_without_pauses(1.6)
         got = [name for name, socket in {"/ws": native, "Socket.IO": socketio}.items() if closed_with(socket, 0.2) != 4401]
     return got if ended_with(events, 4401) else [*got, "stream"]
 

@@ -19,7 +19,8 @@ def logged(server: ServerProcess, message: str, wanted: int = 1) -> list[dict[st
     """The lines of the log whose message contains this, as soon as there are so many of them."""
     until = time.monotonic() + 20
     while True:
-        found = [json.loads(text) for text in server.log.splitlines() if text.startswith("{")]
+        whole = server.log.rpartition("\n")[0]  # the last line may be under way
+        found = [json.loads(text) for text in whole.splitlines() if text.startswith("{")]
         found = [one for one in found if message in one["message"]]
         if len(found) >= wanted or time.monotonic() > until:
             return found

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from tests.drills.test_redis_faults import redis_pid
 from tests.journeys.server import ServerProcess
 from tests.pages.chromium import chromium, strict_page
-from tests.pages.conftest import ANIMATIONS_WHEN_FIRST, expect_live, wait_until
+from tests.pages.conftest import WATCH_ANIMATIONS, expect_live, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,9 @@ def test_a_spectator_sees_a_row_move_and_its_player_sees_their_rank(browser: Bro
         expect(own_rank).to_contain_text("Rank 2 Ben ahead of 0 %")
         public_server.play("ben")
         expect(page.locator(".row .points")).to_have_text(["200", "200"])
+        page.evaluate(WATCH_ANIMATIONS, "Ben")
         public_server.play("ben")
-        assert page.wait_for_function(ANIMATIONS_WHEN_FIRST, arg="Ben").json_value()["moving"] == 2
+        assert page.evaluate("animationsSeen")["moving"] == 2
         expect(page.locator(".row .name")).to_have_text(["Ben", "Ann"])
         expect(page.locator(".row .points")).to_have_text(["300", "200"])
         expect(own_rank).to_contain_text("Rank 1 Ben ahead of 50 %")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from config.catalogue import load_catalogue
 from scoreboard.web.action_schemas import action_types_data
 from tests.docs.pages import EXAMPLES
-from tests.journeys.server import ROOT, ServerProcess, free_port
+from tests.journeys.server import ROOT, ServerProcess
 from tests.programs import program
 
 
@@ -83,9 +84,10 @@ def test_the_sample_of_the_list_of_action_types_is_what_the_server_answers() -> 
 
 
 def test_the_first_submission_without_a_server_prints_one_line_and_makes_no_token(tmp_path: Path) -> None:
-    ran = subprocess.run(
-        ["sh", "-c", first_submission(free_port())], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    with socket.socket() as held:  # bound, but it does not listen: no server can be there
+        held.bind(("127.0.0.1", 0))
+        shell = first_submission(held.getsockname()[1])
+        ran = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stdout) == (69, "")
     (text_line,) = ran.stderr.splitlines()
     assert re.fullmatch(r"No server answers at http://127.0.0.1:\d+: start it with 'make run' in another terminal", text_line)

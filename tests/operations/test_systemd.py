@@ -88,7 +88,7 @@ for endpoint, name in zip(activated_endpoints(reactor, os.environ), ("first", "s
     factory = Factory.forProtocol(Say)
     factory.name = name
     endpoint.listen(factory)
-reactor.callLater(20, reactor.stop)
+reactor.callLater(60, reactor.stop)
 reactor.run()
 """
 
@@ -104,9 +104,9 @@ def test_sockets_from_systemd_are_used_in_its_order() -> None:
                 os.close(fd)
             answers = []
             for ours in (first, second):
-                with socket.create_connection(ours.getsockname(), timeout=20) as asking:
+                with socket.create_connection(ours.getsockname(), timeout=60) as asking:
                     answers.append(asking.recv(100).decode())
-            _, complaints = serving.communicate(timeout=20)
+            _, complaints = serving.communicate(timeout=60)
     assert (answers, complaints) == (["first", "second"], "")
 
 
@@ -184,7 +184,7 @@ def test_a_hanging_thread_does_not_prevent_the_stop() -> None:
         assert one.stdout is not None
         assert one.stdout.readline() == "up\n"
         one.terminate()
-        _, said = one.communicate(timeout=20)
+        _, said = one.communicate(timeout=60)
     assert (one.returncode, said) == (0, "scoreboard: a part of the server did not end in time and was abandoned\n")
 
 
@@ -210,7 +210,7 @@ reactor.run()
 
 
 def test_a_signal_while_the_server_stops_by_itself_causes_no_fault() -> None:
-    one = subprocess.run([sys.executable, "-c", STOPPING], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    one = subprocess.run([sys.executable, "-c", STOPPING], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert one.returncode == 0
     assert "stopping: SIGTERM" in one.stdout
     assert "Traceback" not in one.stdout + one.stderr

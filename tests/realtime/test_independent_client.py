@@ -33,7 +33,7 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
         from twisted.internet import reactor as _reactor
 
         reactor: Any = _reactor
-        limits = LiveLimits(origins=(), sockets_max=50, sockets_per_address_max=50, **settings)
+        limits = LiveLimits(origins=(), sockets_max=50, sockets_per_address_max=50, lag_s_max=60.0, **settings)
         registry = ConnectionRegistry(
             http_limits=HttpLimits(),
             limits=limits,
@@ -88,13 +88,13 @@ def test_an_independent_client_joins_gets_events_and_closes() -> None:
 def test_the_close_frame_arrives_whole_and_at_once(message: str | bytes, code: int) -> None:
     def client(url: str) -> int | None:
         with connect(url, compression=None) as socket:
-            with within(1.0), suppress(ConnectionClosed):
+            with within(5.0), suppress(ConnectionClosed):  # if it waited for the client, it would wait for close_timeout_s
                 socket.send(message)
                 for _ in socket:
                     pass
             return socket.close_code
 
-    assert served(client) == code
+    assert served(client, close_timeout_s=20.0) == code
 
 
 def test_an_independent_client_understands_a_refused_handshake() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ async def connected(harness: Harness) -> Client:
     client: Client = await connectProtocol(TCP4ClientEndpoint(reactor(), "127.0.0.1", port.getHost().port), Client())
     client.ended.addBoth(lambda _: port.stopListening())
     return client
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait until this is true; `run` limits the time."""
+    while not true():
+        await deferLater(reactor(), 0.005)
 
 
 def test_a_slow_reader_gets_all_of_it_in_order(tmp_path: Path) -> None:
@@ -97,13 +104,14 @@ def test_a_client_that_disconnects_in_the_middle_leaves_others_alone() -> None:
         harness.scorekeeper.waits = Deferred()
         submission = harness.initialized()
         client = await connected(harness)
+        asked = len(harness.rate_limiter.asked)
         client.transport.write(
             request("POST", "/api/v1/scores/submit", body=submission, headers={"Authorization": f"Bearer {harness.token()}"})
         )
-        await deferLater(reactor(), 0.05)
+        await until(lambda: len(harness.rate_limiter.asked) > asked)  # and then it waits for the scorekeeper
         client.transport.abortConnection()
         await client.ended
-        await deferLater(reactor(), 0.05)
+        await until(lambda: len(harness.registry.http) == 0)
         harness.scorekeeper.waits.callback(None)
         return len(harness.scorekeeper.kept)
 
