@@ -144,7 +144,7 @@ def test_a_file_may_hold_a_line_for_each_old_secret(name: str, between: str, tmp
     assert [one.get_secret_value() for one in found.value_of(name)] == old
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     secret=st.one_of(
         st.binary(min_size=32, max_size=64).map(bytes.hex), st.from_regex(r"[A-Za-z0-9_-]{43}={0,2}", fullmatch=True)

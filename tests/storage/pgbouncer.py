@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from tests.journeys.server import free_port
 from tests.programs import program
 
 _START_SECONDS_MAX = 20.0
@@ -43,8 +44,7 @@ def pgbouncer(server: Path, *, pool_mode: str = "transaction", **settings: str) 
     """Run a PgBouncer before the PostgreSQL server whose socket is in the directory ``server``. ``settings`` are its own."""
     binary = program("pgbouncer", "pgbouncer")
     directory = Path(tempfile.mkdtemp(prefix="scoreboard-pgbouncer-"))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     text_lines = {"listen_addr": "127.0.0.1", "listen_port": str(port), "unix_socket_dir": "", "auth_type": "trust"}
     text_lines |= {
         "auth_file": str(directory / "users"),

@@ -17,6 +17,7 @@ from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.entries import EntryFilter, ResetOrder, ResetResult
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.rules import ActionRule
+from scoreboard.storage.sql.sqlite import writer as sqlite
 from scoreboard.storage.sql.stores import SqlStore
 from tests.storage.claims import NOW, award_in, award_with_retries, claim, placed, receipt_in
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store
@@ -28,7 +29,8 @@ ROUNDS = 50
 
 
 @pytest.fixture(params=DIALECTS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(sqlite, "BUSY_MS_MAX", 30_000)  # SQLite gives its lock in no order, and eight writers want it
     dialect: Dialect = request.param
     return fresh_url(dialect, tmp_path)
 

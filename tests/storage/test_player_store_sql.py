@@ -100,7 +100,7 @@ def test_concurrent_equal_orders_are_stored_once(url: str) -> None:
     def write(number: int) -> None:
         store: PlayerSessions = open_player_sessions(url)
         barrier.wait(10)
-        entered.append(store.changes.suspend(order("amy", True, number)))
+        retry_while_busy(lambda: entered.append(store.changes.suspend(order("amy", True, number))))
         store.changes.close()
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]

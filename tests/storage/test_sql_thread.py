@@ -23,6 +23,7 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.begun = threading.Event()
         self.released = threading.Event()
         self.interrupted = 0
         self.probed = 0
@@ -33,6 +34,7 @@ class FakeSession:
         return name
 
     def hold(self, name: str) -> str:
+        self.begun.set()
         self.released.wait(10)
         return self.work(name)
 
@@ -118,13 +120,16 @@ def test_a_call_is_refused_at_once_when_too_many_calls_wait(sql_thread: SqlThrea
 
 
 def test_at_the_deadline_a_running_call_is_interrupted_and_a_waiting_call_is_dropped(
-    sql_thread: SqlThread[FakeSession], session: FakeSession
+    sql_thread: SqlThread[FakeSession], session: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(thread_module, "SILENT_S_MIN", 60.0)
+
     async def main() -> None:
-        running = start_call(sql_thread.ask(0.05, holding("running")))
-        waiting = start_call(sql_thread.ask(0.04, working("waiting")))
+        running = start_call(sql_thread.ask(0.8, holding("running")))
+        waiting = start_call(sql_thread.ask(0.05, working("waiting")))
+        assert session.begun.wait(10)  # in the thread of the reactor: no deadline comes meanwhile
         for one in (waiting, running):
-            with pytest.raises(StoreUnavailable, match=r"did not answer in 0\.0. s"):
+            with pytest.raises(StoreUnavailable, match=r"did not answer in 0\.\d+ s"):
                 await one
         await sql_thread.ask(5, working("after"))
 
@@ -197,6 +202,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.silent = threading.Event()
         self.hangs = threading.Event()
+        self.asked = threading.Event()
         self.made: list[str] = []
         self.connections: list[FakeConnection] = []
 
@@ -214,6 +220,7 @@ class FakeConnection:
         self.closed = threading.Event()
 
     def ask(self, name: str) -> str:
+        self.store.asked.set()
         while self.store.silent.is_set():
             time.sleep(0.01)
             if self.interrupted.is_set() and not self.store.hangs.is_set():
@@ -286,8 +293,11 @@ async def answered_again(reactor: Any, sql_thread: SqlThread[FakeConnection]) ->
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("hangs", [False, True])
 def test_after_one_unanswered_call_all_calls_are_refused_at_once_until_the_store_answers(
-    hangs: bool, reactor: Any, store: FakeStore
+    hangs: bool, reactor: Any, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(thread_module, "SILENT_S_MIN", 0.0)
+    if not hangs:
+        monkeypatch.setattr(thread_module, "RETURN_S_MAX", 5.0)  # no thread counts as one that hangs because it got no turn
     counts = FakeMeter()
     sql_thread = silent_thread(reactor, store, counts)
 
@@ -297,6 +307,7 @@ def test_after_one_unanswered_call_all_calls_are_refused_at_once_until_the_store
             store.hangs.set()
         first = start_call(sql_thread.ask(0.2, lambda connection: connection.ask("first")))
         waiting = [start_call(sql_thread.ask(5, lambda connection: connection.ask("waiting"))) for _ in range(50)]
+        assert store.asked.wait(10)  # in the thread of the reactor: the deadline does not come meanwhile
         with pytest.raises(StoreUnavailable, match="did not answer"):
             await first
         for one in waiting:
@@ -330,7 +341,7 @@ def test_an_unanswered_call_opens_the_circuit_before_the_next_call_begins(reacto
         await sql_thread.stop(5)
 
     run(main)
-    assert (set(store.made[:-1]), store.made[-1]) == ({"probe"}, "back")
+    assert (set(store.made), store.made.count("back")) == ({"probe", "back"}, 1)
 
 
 @pytest.mark.usefixtures("quick")

@@ -191,27 +191,33 @@ def test_a_backup_and_a_change_of_the_file_mode_are_allowed(harness: SqlHarness,
         run(use)
 
 
-def test_no_call_is_refused_while_another_program_writes_and_checkpoints(harness: SqlHarness) -> None:
+def test_no_call_is_refused_while_another_program_writes_and_checkpoints(harness: SqlHarness, tmp_path: Path) -> None:
     statement = "PRAGMA wal_checkpoint(TRUNCATE)"
     program = (
-        "import sqlite3, sys, time\n"
+        "import os, sqlite3, sys\n"
         "handle = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=5)\n"
-        "until = time.monotonic() + 2\n"
-        "while time.monotonic() < until:\n"
+        "print('writes', flush=True)\n"
+        "while not os.path.exists(sys.argv[2]):\n"
         "    handle.execute(\"UPDATE user_scores SET username = hex(randomblob(3000)) WHERE user_id = 'bob'\")\n"
         f"    handle.execute('{statement}').fetchall()\n"
     )
-    other = subprocess.Popen([sys.executable, "-c", program, str(path_of(harness))])
+    enough = tmp_path / "enough"
+    command = [sys.executable, "-c", program, str(path_of(harness)), str(enough)]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
     try:
-        reads = 0
-        while other.poll() is None:
+        assert other.stdout.readline() == "writes\n"
+        reads, until_s = 0, time.monotonic() + 2
+        while reads <= 100 or time.monotonic() < until_s:
             run(lambda: harness.ledger.account("amy"))
             reads += 1
-        assert reads > 100
-        assert other.returncode == 0
+        assert other.poll() is None
+        enough.touch()
+        assert other.wait(20) == 0
     finally:
         other.kill()
         other.wait()
+        other.stdout.close()
 
 
 def test_the_descriptor_of_the_index_is_closed_after_its_file_is_removed(tmp_path: Path) -> None:

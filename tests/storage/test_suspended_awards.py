@@ -17,6 +17,7 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Award, Verdict
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder, ledger_shard
 from scoreboard.domain.refusals import HELD, SUSPENDED
+from scoreboard.storage.sql import player_queries
 from scoreboard.storage.sql.stores import SqlStore
 from tests.storage.claims import NOW, award_in, award_with_retries, claim
 from tests.storage.harnesses import Harness, harness_of
@@ -86,7 +87,7 @@ PLAYERS = 6
 
 
 class AwardLoop(threading.Thread):
-    """A server that awards its players in batches without pause, in a thread. ``players`` may grow."""
+    """A server that awards its players in batches, one after another, in a thread. ``players`` may grow."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
@@ -107,6 +108,7 @@ class AwardLoop(threading.Thread):
 
     def _award(self) -> None:
         batch = [claim(f"user-{number}", 1) for number in range(self.players)]
+        self.ended.wait(0.002)  # SQLite gives its lock in no order: for a moment it is free for others
         with contextlib.suppress(StoreUnavailable):  # SQLite is busy: try again
             for verdict in self._store.writes.award(batch, []):
                 assert isinstance(verdict, Award) or verdict in (SUSPENDED, HELD)
@@ -186,8 +188,15 @@ def postgres_url(tmp_path: Path) -> str:
     return fresh_url("postgresql", tmp_path)
 
 
+@pytest.fixture
+def patient_suspension(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suspension waits for its locks until the test has done its steps, however slow the machine is."""
+    monkeypatch.setattr(player_queries, "ACCOUNT_LOCK_MS_MAX", 20_000)
+
+
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
 @pytest.mark.parametrize("known", [True, False], ids=["with an account", "never seen before"])
+@pytest.mark.usefixtures("patient_suspension")
 def test_an_award_during_a_suspension_is_judged_after_it_and_delays_no_other_player(
     postgres_url: str, known: bool, isolation: str
 ) -> None:
@@ -208,7 +217,7 @@ def test_an_award_during_a_suspension_is_judged_after_it_and_delays_no_other_pla
         suspending = threading.Thread(target=suspend, daemon=True)
         suspending.start()
         _until(lambda: bool(run_sql(postgres_url, WAITING)))
-        amy = SingleAward(postgres_url, "amy")
+        amy = SingleAward(postgres_url, "amy", again=not known)
         bob = SingleAward(postgres_url, "bob")
         assert award_in((bob.ended(20) or [])[0]), "another player must not wait"
         if known:  # an award sets a locked account aside; for a new account it waits for the other insert
@@ -250,6 +259,7 @@ def test_a_suspension_during_an_award_waits_for_the_commit_of_the_award(postgres
     player_store.reads.close()
 
 
+@pytest.mark.usefixtures("patient_suspension")
 def test_a_suspension_that_waits_for_its_player_delays_no_other_change(postgres_url: str) -> None:
     assert SingleAward(postgres_url, "amy").ended(20)
     player_store, other = open_player_sessions(postgres_url), open_player_sessions(postgres_url)

@@ -44,12 +44,12 @@ def the_reactor() -> Any:
 
 
 @asynccontextmanager
-async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400) -> AsyncIterator[RedisClient]:
-    """A client that is up, and is stopped in the end."""
+async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 5_000) -> AsyncIterator[RedisClient]:
+    """A client that is up, and is stopped in the end. Its calls are patient: a test of deadlines gives its own."""
     client = RedisClient(url, the_reactor(), meter or CountingMeter(), deadline_ms=deadline_ms)
     await client.start()
     try:
-        await client.reached(2_000)
+        await client.reached(20_000)
         yield client
     finally:
         await client.stop()

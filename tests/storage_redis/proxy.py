@@ -22,7 +22,8 @@ def master_of(*servers: RedisServer) -> Target:
     """Chooses the first of these servers that is a master, as a load balancer by role does."""
 
     def choose() -> Path | None:
-        return next((one.socket for one in servers if "role:master" in one.ask("INFO", "replication", within_s=0.05)), None)
+        running = [one for one in servers if not one.stopped]  # to wait for a stopped one would hold up all connections
+        return next((one.socket for one in running if "role:master" in one.ask("INFO", "replication", within_s=1.0)), None)
 
     return choose
 

@@ -35,6 +35,7 @@ class RedisServer:
         self._binary = binary
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        self.stopped = False
         self.url = self._paths.url
         try:
             self.start()
@@ -77,10 +78,12 @@ class RedisServer:
 
     def stop(self) -> None:
         """Stop the process: connections stay open, and nothing is answered."""
+        self.stopped = True
         self._signal(signal.SIGSTOP)
 
     def cont(self) -> None:
         """Continue the process."""
+        self.stopped = False
         self._signal(signal.SIGCONT)
 
     def tell(self, *command: str) -> str:

@@ -149,7 +149,7 @@ async def watching_the_embedded_redis(setting: Setting) -> None:
     first = child_pid(setting.data_dir)
     assert first is not None
     os.kill(first, signal.SIGSTOP)
-    await until(lambda: child_pid(setting.data_dir) not in (None, first), 5_000)
+    await until(lambda: child_pid(setting.data_dir) not in (None, first))
     await redis.stop()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from scoreboard.storage.redis import client as client_module
 from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.errors import RedisUnavailable
 from tests.awaiting import run
@@ -157,7 +158,10 @@ def test_an_idle_process_notices_a_demotion(start: Callable[..., RedisServer]) -
     run(main)
 
 
-def test_a_redis_that_loads_its_file_gets_no_commands_until_it_is_ready(start: Callable[..., RedisServer]) -> None:
+def test_a_redis_that_loads_its_file_gets_no_commands_until_it_is_ready(
+    start: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "GREETING_S", 10.0)  # while it loads, Redis answers only now and then
     server = start()
     server.tell("EVAL", "for i = 1, 10000 do redis.call('SET', i, 'x') end", "0")
 
@@ -167,12 +171,12 @@ def test_a_redis_that_loads_its_file_gets_no_commands_until_it_is_ready(start: C
         server.launch("--key-load-delay", "100")
         await client.start()
         seen = set()
-        for _ in range(400):
+
+        def is_up() -> bool:
             seen.add(client.conditions()[0].reason)
-            if client.up:
-                break
-            await passed(5)
-        await client.reached(5_000)
+            return client.up
+
+        await until(is_up)
         assert "Redis cannot be asked: LOADING: Redis reads its file" in seen
         await client.stop()
 
