@@ -13,8 +13,8 @@ class HttpLimits(Value, frozen=True, kw_only=True):
     head_bytes_max: int = 16_384
     head_fields_max: int = 100
     body_bytes_max: int = 16_384
-    #: What a body in chunks may have beside its bytes. Each chunk costs 3 µs or more, so many tiny ones would stop the reactor.
-    chunk_framing_bytes_max: int = 8_192
+    #: Sizes, extensions and line ends of a body's chunks. A chunk costs about 2 µs, so many tiny ones would hold up the reactor.
+    chunk_framing_bytes_max: int = 5_120
     connections_max: int = 8_000
     connections_per_address_max: int = 512
     head_s_max: float = 10.0

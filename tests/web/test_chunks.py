@@ -104,12 +104,36 @@ def test_a_chunk_that_does_not_fit_is_refused_by_its_size(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("chunk", [b"1\r\nx\r\n", b"1;" + b"a" * 500 + b"\r\nx\r\n", b'2;a="b"\r\n{}\r\n', b"00000001\r\nx\r\n"])
-def test_the_bytes_between_the_chunks_of_a_body_have_a_limit(chunk: bytes) -> None:
+def test_the_lines_between_the_chunks_of_a_body_have_a_limit(chunk: bytes) -> None:
     framing_bytes = len(chunk) - chunk.count(b"x") - chunk.count(b"{}") * 2
     allowed = (HttpLimits().chunk_framing_bytes_max - len(b"0\r\n\r\n")) // framing_bytes
     assert Reader(16_384).read(chunk * allowed + b"0\r\n\r\n")[1] == b""
-    with pytest.raises(BadChunks, match="beside the body"):
+    with pytest.raises(BadChunks, match="lines between its chunks"):
         Reader(16_384).read(chunk * (HttpLimits().chunk_framing_bytes_max // framing_bytes + 1))
+
+
+@pytest.mark.parametrize("size_line", [b"20", b"0020"])
+def test_the_longest_body_in_chunks_of_32_bytes_is_read(size_line: bytes) -> None:
+    body, _ = Reader(16_384).read((size_line + b"\r\n" + b"x" * 32 + b"\r\n") * 512 + b"0\r\n\r\n")
+    assert len(body) == 16_384
+
+
+class CountingBuffer(bytearray):
+    """Counts how many bytes are searched for the end of a line."""
+
+    searched = 0
+
+    def find(self, what: bytes, begin: int = 0) -> int:  # type: ignore[override]
+        self.searched += len(self) - begin
+        return super().find(what, begin)
+
+
+@pytest.mark.parametrize("data", [b"1;" + b"a" * 1_000, b"0\r\nX: " + b"a" * 90])
+def test_a_line_in_pieces_of_one_byte_is_searched_once(data: bytes) -> None:
+    reader = Reader()
+    reader.decoder._buffer = buffer = CountingBuffer()
+    reader.read(data, piece=1)
+    assert buffer.searched <= 2 * len(data)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=10), st.integers(1, 20))

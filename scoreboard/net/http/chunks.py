@@ -16,6 +16,7 @@ SIZE_DIGITS_MAX: Final = 16
 SIZE_LINE_BYTES_MAX: Final = 1_024
 _EXTENSION: Final = rb'[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|"(?:[^"\\]|\\.)*"))?' % (TOKEN, TOKEN)
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,%d})(?:%b)*" % (SIZE_DIGITS_MAX, _EXTENSION))
+#: The first bytes of a size line that is not whole.
 _SIZE_LINE_SO_FAR: Final = re.compile(rb"[0-9A-Fa-f]{0,%d}(?:(?<=[0-9A-Fa-f])[ \t;].*)?" % SIZE_DIGITS_MAX)
 #: After a chunk's size, and after its bytes.
 _LINE_ENDS_BYTES: Final = 4
@@ -44,6 +45,8 @@ class ChunkedBody:
         self._trailer_fields = 0
         self._trailer_room = limits.head_bytes_max
         self._read: Callable[[], bool] = self._read_size
+        #: So many bytes at the begin of the buffer hold neither a line's end nor a control character.
+        self._searched = 0
 
     def dataReceived(self, data: bytes) -> None:
         """Twisted: bytes of the body, and perhaps of a later request. Raises BadChunks or BodyTooLarge."""
@@ -52,20 +55,23 @@ class ChunkedBody:
             pass
 
     def _read_size(self) -> bool:
-        text, whole = self._next_line(SIZE_LINE_BYTES_MAX)
-        found = (_SIZE_LINE if whole else _SIZE_LINE_SO_FAR).fullmatch(text)
+        text = self._next_line(SIZE_LINE_BYTES_MAX)
+        if text is None:
+            found = _SIZE_LINE_SO_FAR.fullmatch(self._buffer[: SIZE_DIGITS_MAX + 1].removesuffix(b"\r"))
+        else:
+            found = _SIZE_LINE.fullmatch(text)
         if found is None:
             raise BadChunks("a chunk's size is not valid")
-        if whole:
+        if text is not None:
             self._framing_room -= len(text) + _LINE_ENDS_BYTES
             if self._framing_room < 0:
-                raise BadChunks(f"the chunks take more than {self._limits.chunk_framing_bytes_max} bytes beside the body")
+                raise BadChunks(f"the lines between its chunks have more than {self._limits.chunk_framing_bytes_max} bytes")
             self._missing = int(found[1], 16)
             self._room -= self._missing
             if self._room < 0:
                 raise BodyTooLarge
             self._read = self._read_data if self._missing else self._read_trailer
-        return whole
+        return text is not None
 
     def _read_data(self) -> bool:
         data = bytes(self._buffer[: self._missing])
@@ -86,8 +92,8 @@ class ChunkedBody:
         return True
 
     def _read_trailer(self) -> bool:
-        text, whole = self._next_line(self._trailer_room)
-        if not whole:
+        text = self._next_line(self._trailer_room)
+        if text is None:
             return False
         if not text:
             self._on_end(bytes(self._buffer))
@@ -102,16 +108,18 @@ class ChunkedBody:
             raise BadChunks("the trailer is not valid") from None
         return True
 
-    def _next_line(self, bytes_max: int) -> tuple[bytes, bool]:
-        """The next line and whether it is whole; if not, what is here of it. A whole line is taken from the buffer."""
-        end = self._buffer.find(b"\r\n")
-        text = bytes(self._buffer if end < 0 else self._buffer[:end])
-        if end < 0:
-            text = text.removesuffix(b"\r")
-        else:
-            del self._buffer[: end + 2]
-        if len(text) > bytes_max:
+    def _next_line(self, bytes_max: int) -> bytes | None:
+        """Take the next line from the buffer; None if it is not whole. It looks at each byte once, in however many pieces."""
+        end = self._buffer.find(b"\r\n", self._searched)
+        length = end if end >= 0 else len(self._buffer) - self._buffer.endswith(b"\r")
+        if length > bytes_max:
             raise BadChunks("a line is too long")
-        if _CONTROLS.search(text):
+        if _CONTROLS.search(self._buffer, self._searched, length):
             raise BadChunks("a line holds control characters")
-        return text, end >= 0
+        if end < 0:
+            self._searched = length
+            return None
+        text = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
+        self._searched = 0
+        return text
