@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from tests.pauses import Pauses
 
 # CI tries the same examples each time; a developer's machine tries new ones.
-# A pause of the machine may decide no test: an example has no deadline.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A pause of the machine may decide no test, so the deadline of an example (in ms) is far from what it takes.
+settings.register_profile("patient", deadline=10_000, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("build", settings.get_profile("patient"), derandomize=True)
 settings.load_profile("build" if os.environ.get("CI") else "patient")
 

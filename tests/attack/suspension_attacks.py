@@ -64,11 +64,11 @@ def an_open_socket_of_a_player_suspended_meanwhile(server: ServerProcess) -> lis
 @attack
 def an_open_socket_of_a_token_that_has_ended(server: ServerProcess) -> list[str]:
     """The server closes each socket within a second of the token's end: it sweeps once a second."""
-    now_s = int(time.time()) + 2  # time to open three sockets
-    token = honest("amy", iat=now_s - 7, exp=now_s + 3)
+    ends_s = int(time.time()) + 5  # time to open three sockets
+    token = honest("amy", iat=ends_s - 10, exp=ends_s)
     events = streaming(server, token)
     with native_socket(server, token) as native, engine_socket(server, token) as socketio:
-        time.sleep(max(0.0, now_s + 3 - time.time()))
+        time.sleep(max(0.0, ends_s - time.time()))
         sleep_without_pauses(1.6)
         got = [name for name, socket in {"/ws": native, "Socket.IO": socketio}.items() if closed_with(socket, 0.2) != 4401]
     return got if ended_with(events, 4401) else [*got, "stream"]

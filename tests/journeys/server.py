@@ -25,12 +25,12 @@ UP_S_MAX = 60.0
 DOWN_S_MAX = 20.0
 
 
-#: Processes begin far apart. After 12,000 ports the first one comes again.
+#: Each process begins at another port. After 12,000 ports the first one comes again.
 _port_numbers = itertools.count(os.getpid() * 97)
 
 
 def free_port() -> int:
-    """A free port that this process gave to no other server, below those that the kernel gives to connections by itself."""
+    """A free port, another one at each call, below those that the kernel gives to connections by itself."""
     for number in _port_numbers:
         port = 20_000 + number % 12_000
         with suppress(OSError), socket.socket() as probe:

@@ -255,7 +255,7 @@ class TestTranslation:
         server.set_board(rows(("Bea", 950), ("Ada", 900), ("Eve", 650)))
         expect(page.locator(".row .name")).to_have_text(["Bea", "Ada", "Eve"])
         expect(page.locator(".row .points")).to_have_text(["950", "900", "650"])
-        server.spectator_refusals = ["30"] * 9  # by a wait of half a minute the button cannot be gone before it is clicked
+        server.spectator_refusals = ["30"] * 9  # with a wait of half a minute the button stays until it is clicked
         server.close_connections(TOKEN_EXPIRED)
         expect(page.get_by_role("button", name="RETRY NOW")).to_be_visible()
         server.spectator_refusals = []

@@ -64,6 +64,7 @@ class TestBoard:
         server.set_board(rows(*BEA_LEADS))
         assert page.evaluate("animationsSeen") == {"moving": 0, "all": 0}
         expect(page.locator(".row").first).to_have_class(re.compile("changed"))
+        assert page.evaluate("document.getAnimations().length") == 0
 
     def test_a_new_player_replaces_the_one_who_left_the_top_ten(self, open_page: OpenPage, server: FakeServer) -> None:
         page = open_page()

@@ -96,11 +96,12 @@ def test_a_follower_misses_no_change_of_four_concurrent_writers(url: str) -> Non
 def test_concurrent_equal_orders_are_stored_once(url: str) -> None:
     entered: list[bool] = []
     barrier = threading.Barrier(WRITERS)
+    change = retry_while_busy if url.startswith("sqlite") else lambda change: change()
 
     def write(number: int) -> None:
         store: PlayerSessions = open_player_sessions(url)
         barrier.wait(10)
-        retry_while_busy(lambda: entered.append(store.changes.suspend(order("amy", True, number))))
+        change(lambda: entered.append(store.changes.suspend(order("amy", True, number))))
         store.changes.close()
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]

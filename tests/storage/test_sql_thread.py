@@ -297,7 +297,7 @@ def test_after_one_unanswered_call_all_calls_are_refused_at_once_until_the_store
 ) -> None:
     monkeypatch.setattr(thread_module, "SILENT_S_MIN", 0.0)
     if not hangs:
-        monkeypatch.setattr(thread_module, "RETURN_S_MAX", 5.0)  # no thread counts as one that hangs because it got no turn
+        monkeypatch.setattr(thread_module, "RETURN_S_MAX", 1.0)  # no thread counts as one that hangs because it got no turn
     counts = FakeMeter()
     sql_thread = silent_thread(reactor, store, counts)
 
@@ -318,6 +318,8 @@ def test_after_one_unanswered_call_all_calls_are_refused_at_once_until_the_store
         refused_at_once(sql_thread)
         store.silent.clear()
         await answered_again(reactor, sql_thread)
+        if not hangs:
+            await deferLater(reactor, 1.2)  # the thread would be counted now
         await sql_thread.stop(5)
 
     run(main)
@@ -341,7 +343,7 @@ def test_an_unanswered_call_opens_the_circuit_before_the_next_call_begins(reacto
         await sql_thread.stop(5)
 
     run(main)
-    assert (set(store.made), store.made.count("back")) == ({"probe", "back"}, 1)
+    assert (store.made[0], set(store.made), store.made.count("back")) == ("probe", {"probe", "back"}, 1)
 
 
 @pytest.mark.usefixtures("quick")
