@@ -26,6 +26,9 @@ CALM_MS = (60_000, 60_000, 60_000, 20)
 INTERVAL_S, TIMEOUT_S, CONNECT_S = 0.3, 2.0, 3.0
 PINGING_MS = (300, 2_000, 3_000, 20)
 
+#: Both loopback addresses are tested.
+HOST_AND_PATH = {"eio": ("127.0.0.1", "/engine.io/"), "sio": ("::1", "/socket.io/")}
+
 
 @contextmanager
 def echo_server(profile: str, times_ms: tuple[int, ...] = ()) -> Iterator[int]:
@@ -44,29 +47,22 @@ def echo_server(profile: str, times_ms: tuple[int, ...] = ()) -> Iterator[int]:
 
 
 @contextmanager
-def eio_site(*times_ms: int) -> Iterator[Site]:
-    with echo_server("eio", times_ms) as port:
-        yield Site("127.0.0.1", port, "/engine.io/")
-
-
-@contextmanager
-def sio_site(*times_ms: int) -> Iterator[Site]:
-    with echo_server("sio", times_ms) as port:
-        yield Site("::1", port, "/socket.io/")
-
-
-SITES = {"eio": eio_site, "sio": sio_site}
+def site_of(profile: str, *times_ms: int) -> Iterator[Site]:
+    """A site of an echo server of its own."""
+    host, path = HOST_AND_PATH[profile]
+    with echo_server(profile, times_ms) as port:
+        yield Site(host, port, path)
 
 
 @pytest.fixture(scope="module")
 def eio() -> Iterator[Site]:
-    with eio_site(*CALM_MS) as site:
+    with site_of("eio", *CALM_MS) as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def sio() -> Iterator[Site]:
-    with sio_site(*CALM_MS) as site:
+    with site_of("sio", *CALM_MS) as site:
         yield site
 
 
@@ -78,20 +74,20 @@ def either(request: pytest.FixtureRequest) -> Site:
 
 @pytest.fixture(scope="module", params=["eio", "sio"])
 def pinging(request: pytest.FixtureRequest) -> Iterator[Site]:
-    with SITES[request.param](*PINGING_MS) as site:
+    with site_of(request.param, *PINGING_MS) as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def pinging_sio() -> Iterator[Site]:
-    with sio_site(*PINGING_MS) as site:
+    with site_of("sio", *PINGING_MS) as site:
         yield site
 
 
 @pytest.fixture(params=["eio", "sio"])
 def of_the_suites(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A server as the official suites use it."""
-    with SITES[request.param]() as site:
+    with site_of(request.param) as site:
         yield site
 
 
@@ -327,7 +323,7 @@ def test_a_client_connects_to_a_namespace(sio: Site, namespace: str, auth: str) 
 def test_the_greeting_comes_later_than_the_answer_to_connect() -> None:
     """The official suite's client takes one message in each turn of its loop, and would miss the greeting otherwise."""
     assert 0.005 < GREETING_S < 0.2
-    with sio_site(*CALM_MS[:3], 3_000) as site, site.engine() as opened:
+    with site_of("sio", *CALM_MS[:3], 3_000) as site, site.engine() as opened:
         opened.send("40")
         receive(opened)
         answered_s = time.monotonic()
