@@ -180,6 +180,10 @@ class Settings(BaseModel):
         """A message with each setting named as the operator wrote it."""
         return in_operators_words(text, self._sources, VARIABLES)
 
+    def in_words_of_the_log(self, text: str) -> str:
+        """The same for a line of the log, which hides what follows the name of a secret and a colon."""
+        return _SECRET_AND_COLON.sub(r"\1 (setting): ", self.in_operators_words(text))
+
     def remarks(self) -> Iterator[str]:
         """A line for each thing that an operator probably did not mean."""
         yield from remarks_on_names(self._near_misses)
@@ -231,6 +235,7 @@ VARIABLES: Final = tuple(_FIELDS)
 #: The settings whose values are never shown. Each may stand in a file of its own: JWT_SECRET_FILE names that of JWT_SECRET.
 SECRETS: Final = tuple(name for name, one in _FIELDS.items() if "SecretStr" in repr(one.annotation))
 _LISTS: Final = tuple(name for name, one in _FIELDS.items() if "tuple" in repr(one.annotation))
+_SECRET_AND_COLON: Final = re.compile(rf"\b({'|'.join(SECRETS)}): ")
 _NAMES: Final = Names(all=VARIABLES, secret=SECRETS, lists=_LISTS, empty_allowed=_EMPTY_SAYS_NONE)
 #: The secrets that a server makes for itself outside production.
 _MADE: Final = ("JWT_SECRET", "ACTION_SIGNATURE_SECRET")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.logger import Logger, LogLevel
 
+from config.settings import SECRETS, load_settings
 from scoreboard.json_log import JsonLog, json_line, json_log
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJ1c2VyLTEifQ.c2lnbmF0dXJl"
@@ -75,6 +77,19 @@ def test_a_value_under_a_sensitive_key_is_not_written(key: str) -> None:
 
 def test_a_message_does_not_repeat_a_hidden_value() -> None:
     assert written("got {token} from {who}", token="tr0ub4dor", who="Ada")["message"] == "got [redacted] from Ada"
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_line_about_a_secret_setting_keeps_its_words(name: str, in_file: bool, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("unusual-Xq7vJw9k-and-long-enough-for-any-secret-of-ours")
+    given = {f"{name}_FILE": str(tmp_path / "secret")} if in_file and "URL" not in name else {}
+    settings = load_settings({"SCOREBOARD_DATA_DIR": str(tmp_path), **given})
+    for setting in (name, f"PORT (or {name})"):
+        trouble = settings.in_words_of_the_log(f"{setting}: the password of user 'keeper' is wrong")
+        message = written("it cannot commit: {trouble}", trouble=trouble)["message"]
+        assert message.endswith(": the password of user 'keeper' is wrong")
+        assert message.startswith(f"it cannot commit: {name}")
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ class BackendBuilder:
             ledger=self._stores.ledger,
             clock=context.reactor,
             meter=context.metrics,
-            in_operators_words=context.settings.in_operators_words,
+            in_operators_words=context.settings.in_words_of_the_log,
         )
         self._health.add(lambda: _redis_conditions(self._stores.redis))
         self._health.add(lambda: _board_conditions(self._projector))

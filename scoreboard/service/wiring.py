@@ -121,7 +121,7 @@ def redis_client(settings: Settings, reactor: Any, meter: Meter) -> RedisClient:
         meter,
         refuse_eviction=settings.environment == "production",
         ca_file=settings.redis_ca_file,
-        in_operators_words=settings.in_operators_words,
+        in_operators_words=settings.in_words_of_the_log,
     )
 
 
@@ -137,7 +137,7 @@ def fitted_capacity(settings: Settings) -> Capacity:
             wanted,
             raise_limit(wanted.descriptors),
             promised=promised,
-            warn=lambda trouble: log.warn("{trouble}", trouble=settings.in_operators_words(trouble)),
+            warn=lambda trouble: log.warn("{trouble}", trouble=settings.in_words_of_the_log(trouble)),
         )
     except TooFewDescriptors as trouble:
         raise BadSettings(settings.in_operators_words(str(trouble))) from None
