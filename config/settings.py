@@ -235,7 +235,8 @@ VARIABLES: Final = tuple(_FIELDS)
 #: The settings whose values are never shown. Each may stand in a file of its own: JWT_SECRET_FILE names that of JWT_SECRET.
 SECRETS: Final = tuple(name for name, one in _FIELDS.items() if "SecretStr" in repr(one.annotation))
 _LISTS: Final = tuple(name for name, one in _FIELDS.items() if "tuple" in repr(one.annotation))
-_SECRET_AND_COLON: Final = re.compile(rf"\b({'|'.join(SECRETS)}): ")
+#: The log hides nothing after DATABASE_URL and REDIS_URL: it finds the password in a URL itself.
+_SECRET_AND_COLON: Final = re.compile(rf"\b({'|'.join(name for name in SECRETS if not name.endswith('_URL'))}): ")
 _NAMES: Final = Names(all=VARIABLES, secret=SECRETS, lists=_LISTS, empty_allowed=_EMPTY_SAYS_NONE)
 #: The secrets that a server makes for itself outside production.
 _MADE: Final = ("JWT_SECRET", "ACTION_SIGNATURE_SECRET")
