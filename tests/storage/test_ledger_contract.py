@@ -429,7 +429,8 @@ def test_epochs_only_rise_and_begin_at_the_current_time(harness: Harness) -> Non
     assert harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-3", 9_000_000_000_000)) == 9_000_000_000_001
     assert harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-2", 5)) == 9_000_000_000_002
     state = harness.do(harness.ledger.state(GLOBAL_BOARD))
-    assert harness.do(harness.ledger.state(GLOBAL_BOARD)) == state
+    again = harness.do(harness.ledger.state(GLOBAL_BOARD))
+    assert replace(again, followed_s_ago=state.followed_s_ago) == state, "a second may begin between the two"
 
 
 def test_each_board_has_its_own_epochs(harness: Harness) -> None:
