@@ -39,17 +39,19 @@ class _Run(NamedTuple):
 
 
 def _run(item: pytest.Item, nextitem: pytest.Item | None) -> _Run:
-    """Run a test once. After a failure, the fixtures of every scope end, so that the next run has new ones."""
     paused = item.config.stash[_pauses]
     before_s = paused.seconds
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
-    failures = [report.longreprtext for report in reports if report.failed]
-    if failures:
-        try:
-            item.session._setupstate.teardown_exact(None)
-        except Exception as fault:  # a fixture of the module: it met the same trouble
-            failures.append(repr(fault))
-    return _Run(reports, failures, paused.seconds - before_s)
+    return _Run(reports, [report.longreprtext for report in reports if report.failed], paused.seconds - before_s)
+
+
+def _run_again(item: pytest.Item, nextitem: pytest.Item | None, last: _Run) -> _Run:
+    """Run a test with new fixtures of each scope. What fails at the end of the old ones is added to the last run."""
+    try:
+        item.session._setupstate.teardown_exact(None)
+    except Exception as fault:  # a fixture of the module: it met the same pause
+        last.failures.append(repr(fault))
+    return _run(item, nextitem)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,9 +67,10 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     for _ in range(_REPEATS_MAX):
         if not last.failures or last.paused_s <= _PAUSE_S_MAX:
             break
+        again = _run_again(item, nextitem, last)
         reasons = " / ".join(text.rstrip().rpartition("\n")[2] for text in last.failures)
         stash.setdefault(_repeated, []).append(f"{item.nodeid} ({last.paused_s:.1f} s; {reasons})")
-        last = _run(item, nextitem)
+        last = again
     if last.failures and len(stash.setdefault(_unsteady, [])) < _UNSTEADY_MAX:
         last = _steady(item, nextitem, last)
     for report in last.reports:
@@ -78,12 +81,13 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def _steady(item: pytest.Item, nextitem: pytest.Item | None, failed: _Run) -> _Run:
     """The last of the runs that all passed, or the one that failed."""
+    last = failed
     for _ in range(_STEADY_PASSES):
-        again = _run(item, nextitem)
-        if again.failures:
-            return again
+        last = _run_again(item, nextitem, last)
+        if last.failures:
+            return last
     item.config.stash[_unsteady].append("\n".join((item.nodeid, *failed.failures)))
-    return again
+    return last
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
