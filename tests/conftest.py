@@ -23,7 +23,7 @@ settings.load_profile("build" if os.environ.get("CI") else "patient")
 #: later than 0.25 s, a server refuses connections and marks reads as degraded, as it should.
 _PAUSE_S_MAX, _REPEATS_MAX = 0.25, 2
 #: In CI, a test that failed without a pause counts as passed if it then passes so many times one after the other. CI prints its
-#: failure, so that it can be mended, and fails with the next one after so many of them.
+#: failure with the word UNSTEADY, so that it can be mended. After so many of them, the next one has failed.
 _STEADY_PASSES, _UNSTEADY_MAX = 3, 3 if os.environ.get("CI") else 0
 _repeated = pytest.StashKey[list[str]]()
 _unsteady = pytest.StashKey[list[str]]()
@@ -80,14 +80,18 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _steady(item: pytest.Item, nextitem: pytest.Item | None, failed: _Run) -> _Run:
-    """The last of the runs that all passed, or the one that failed."""
-    last = failed
+    """The last of the runs that all passed, or the first one. A run that was skipped has not passed.
+
+    The fixtures of the module stay (unless it was the module's last test): what an earlier test left in them may be the cause.
+    """
     for _ in range(_STEADY_PASSES):
-        last = _run_again(item, nextitem, last)
-        if last.failures:
-            return last
-    item.config.stash[_unsteady].append("\n".join((item.nodeid, *failed.failures)))
-    return last
+        again = _run(item, nextitem)
+        if again.failures or not any(report.when == "call" and report.passed for report in again.reports):
+            return failed
+    reports = [report for report in failed.reports if report.failed]
+    said = [text for report in reports for text in (report.longreprtext, *(text for _, text in report.sections))]
+    item.config.stash[_unsteady].append("\n".join((item.nodeid, *said)))
+    return again
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
