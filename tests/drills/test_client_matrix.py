@@ -25,6 +25,7 @@ PLAYER_S_MAX = 15.0
 NODE_CLIENTS = [
     *(("v4", transports) for transports in ("polling", "websocket", "polling,websocket")),
     *(("v3", transports) for transports in ("polling", "websocket", "polling,websocket")),
+    *((f"{version}-keep-alive", transports) for version in ("v4", "v3") for transports in ("polling", "polling,websocket")),
     ("ws", ""),
     ("eventsource", ""),
 ]

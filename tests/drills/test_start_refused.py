@@ -80,11 +80,16 @@ def test_an_error_that_the_operator_must_correct_exits_with_78(
         assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("named", ["DATABASE_URL", "DB_PASSWORD (setting)"])
 def test_a_password_that_is_changed_under_a_running_server_is_an_error_that_names_the_setting(
-    server: PostgresServer, tmp_path: Path
+    named: str, server: PostgresServer, tmp_path: Path
 ) -> None:
-    refusal = "the ledger cannot commit: DATABASE_URL: the password of user 'amy' is wrong"
-    running = ServerProcess(tmp_path / "var", {"DATABASE_URL": f"postgresql://amy:right@/scores?host={server.directory}"})
+    """The log hides what follows the name of a password and a colon, so it writes the setting's name in another form."""
+    given = {"DATABASE_URL": f"postgresql://amy:right@/scores?host={server.directory}"}
+    if named != "DATABASE_URL":
+        given = {"DB_HOST": str(server.directory), "DB_USER": "amy", "DB_PASSWORD": "right", "DB_NAME": "scores"}
+    refusal = f"the ledger cannot commit: {named}: the password of user 'amy' is wrong"
+    running = ServerProcess(tmp_path / "var", given)
     assert running.command_line("db", "upgrade").returncode == 0
     try:
         running.start()

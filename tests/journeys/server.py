@@ -25,7 +25,7 @@ UP_S_MAX = 60.0
 DOWN_S_MAX = 20.0
 
 
-#: Each process begins at another port. After 12,000 ports the first one comes again.
+#: Processes begin at ports that are far apart. After 12,000 ports the first one comes again.
 _port_numbers = itertools.count(os.getpid() * 97)
 
 

@@ -15,13 +15,17 @@ ORDERED = ("--reason", "season 4 begins", "--operator", "root", "--yes")
 FAMILY = "👨‍👩‍👧‍👦 می‌خواهم"
 
 
+def all_logged(server: ServerProcess) -> list[dict[str, Any]]:
+    """The lines of the log that are whole."""
+    whole = server.log.rpartition("\n")[0]
+    return [json.loads(text) for text in whole.splitlines() if text.startswith("{")]
+
+
 def logged(server: ServerProcess, message: str, wanted: int = 1) -> list[dict[str, Any]]:
     """The lines of the log whose message contains this, as soon as there are so many of them."""
     until = time.monotonic() + 20
     while True:
-        whole = server.log.rpartition("\n")[0]  # the last line may be under way
-        found = [json.loads(text) for text in whole.splitlines() if text.startswith("{")]
-        found = [one for one in found if message in one["message"]]
+        found = [one for one in all_logged(server) if message in one["message"]]
         if len(found) >= wanted or time.monotonic() > until:
             return found
         time.sleep(0.05)
@@ -53,6 +57,15 @@ def test_awards_suspensions_and_resets_are_lines_of_the_log(new_server: Callable
     assert (reset["level"], reset["message"]) == ("info", "root reset players to 0 points (2): season 4 begins")
     assert server.stop() == 0
     assert "Traceback" not in server.log
+
+
+def test_without_log_awards_an_award_is_a_line_at_debug_alone(new_server: Callable[..., ServerProcess]) -> None:
+    for level in ("debug", "info"):
+        server = new_server(LOG_LEVEL=level).start()
+        assert server.play("amy").status == 200
+        assert server.stop() == 0
+        written = [(one["level"], one["fields"]["userId"]) for one in all_logged(server) if one["message"] == "Score updated"]
+        assert written == ([("debug", "amy")] if level == "debug" else [])
 
 
 def test_a_name_and_times_of_another_system_are_shown_and_the_newest_token_wins(new_server: Callable[..., ServerProcess]) -> None:

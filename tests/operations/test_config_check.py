@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from config import BadSettings
-from config.settings import load_settings
+from config.settings import SECRETS, load_settings
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,25 @@ def test_an_ipv4_address_in_the_form_of_ipv6_is_that_ipv4_address(written: str, 
     """The server writes the address of such a peer as IPv4, so the other form would match no peer."""
     settings = load_settings({"SCOREBOARD_DATA_DIR": str(tmp_path), "TRUSTED_PROXIES": written, "METRICS_ADDRESS": written})
     assert [str(network) for network in (*settings.trusted_proxies, *settings.metrics_address)] == [read, read]
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_what_is_in_force_is_shown_without_any_secret(more: tuple[str, ...], tmp_path: Path) -> None:
+    given = {name: secrets.token_hex(32) for name in SECRETS if not name.endswith("_URL")}
+    hidden = [*given.values(), *(secrets.token_hex(8) for _ in range(2))]
+    given["DATABASE_URL"] = f"postgresql://keeper:{hidden[-2]}@127.0.0.1:1/scores"
+    given["REDIS_URL"] = f"redis://keeper:{hidden[-1]}@127.0.0.1:1/0"
+    assert given.keys() == set(SECRETS)
+    environ = {**os.environ, **given, "SCOREBOARD_DATA_DIR": str(tmp_path), "PORT": "4711"}
+    command = [str(Path(sys.executable).with_name("scoreboard")), "config", "check", *more]
+    ran = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    pieces = [secret[at : at + 8] for secret in hidden for at in range(len(secret) - 7)]
+    assert not [piece for piece in pieces if piece in ran.stdout + ran.stderr]
+    if more:
+        shown = {one["name"]: (one["value"], one["source"]) for one in json.loads(ran.stdout)["settings"]}
+        assert shown["PORT"][0] == "4711"
+        assert {shown[name][0] for name in SECRETS if not name.endswith("_URL")} == {"(hidden)"}
+        assert (shown["DATABASE_URL"][0].count("scores"), shown["REDIS_URL"][0].count("127.0.0.1")) == (1, 1)
+    else:
+        assert ran.stdout.count("(hidden)") == len(SECRETS) - 2

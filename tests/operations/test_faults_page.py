@@ -8,7 +8,7 @@ import pytest
 
 from tests.journeys.server import ROOT
 
-NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "faults.md").read_text())
+NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(?:\w+::)?(\w+))?`", (ROOT / "docs" / "faults.md").read_text())
 
 
 def test_every_row_names_a_test() -> None:
@@ -22,3 +22,7 @@ def test_every_row_names_a_test() -> None:
 def test_a_test_that_the_page_names_exists(path: str, name: str) -> None:
     source = (ROOT / path).read_text()
     assert not name or f"def {name}(" in source
+
+
+def test_each_test_that_the_page_names_is_looked_for() -> None:
+    assert len(NAMED) == len(re.findall(r"`tests/[^`]*\.py", (ROOT / "docs" / "faults.md").read_text()))

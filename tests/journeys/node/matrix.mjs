@@ -1,4 +1,5 @@
 // One client, named by the first argument, that follows the board over restarts. It prints each event as a line of JSON.
+import http from "node:http";
 import { EventSource } from "eventsource";
 import { io } from "socket.io-client";
 import { io as io3 } from "socket.io-client-3";
@@ -10,8 +11,8 @@ const say = (...what) => console.log(JSON.stringify(what));
 const EVENTS = ["leaderboard:update", "score:update"];
 let failures = 0;
 
-function followSocketIo(connect) {
-  const socket = connect(url, { auth: { token }, transports: transports.split(","), reconnectionDelay: 200, reconnectionDelayMax: 500 });
+function followSocketIo(connect, options) {
+  const socket = connect(url, { ...options, auth: { token }, transports: transports.split(","), reconnectionDelay: 200, reconnectionDelayMax: 500 });
   socket.on("connect", () => socket.emit("join:leaderboard"));
   for (const event of EVENTS) socket.on(event, say);
 }
@@ -37,5 +38,13 @@ function followStream() {
   });
 }
 
-({ v4: () => followSocketIo(io), v3: () => followSocketIo(io3), ws: followWebSocket, eventsource: followStream })[client]();
+const keepAlive = { agent: new http.Agent({ keepAlive: true }) };
+({
+  v4: () => followSocketIo(io),
+  v3: () => followSocketIo(io3),
+  "v4-keep-alive": () => followSocketIo(io, keepAlive),
+  "v3-keep-alive": () => followSocketIo(io3, keepAlive),
+  ws: followWebSocket,
+  eventsource: followStream,
+})[client]();
 process.stdin.on("end", () => process.exit()).resume();
