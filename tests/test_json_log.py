@@ -83,10 +83,10 @@ def test_a_message_does_not_repeat_a_hidden_value() -> None:
 @pytest.mark.parametrize("in_file", [False, True])
 def test_a_line_about_a_secret_setting_keeps_its_words(name: str, in_file: bool, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("unusual-Xq7vJw9k-and-long-enough-for-any-secret-of-ours")
-    given = {f"{name}_FILE": str(tmp_path / "secret")} if in_file and "URL" not in name else {}
-    settings = load_settings({"SCOREBOARD_DATA_DIR": str(tmp_path), **given})
+    named = {f"{name}_FILE": str(tmp_path / "secret")} if in_file and "URL" not in name else {}
+    in_force = load_settings({"SCOREBOARD_DATA_DIR": str(tmp_path), **named})
     for setting in (name, f"PORT (or {name})"):
-        trouble = settings.in_words_of_the_log(f"{setting}: the password of user 'keeper' is wrong")
+        trouble = in_force.in_words_of_the_log(f"{setting}: the password of user 'keeper' is wrong")
         message = written("it cannot commit: {trouble}", trouble=trouble)["message"]
         assert message.endswith(": the password of user 'keeper' is wrong")
         assert message.startswith(f"it cannot commit: {name}")

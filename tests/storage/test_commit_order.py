@@ -44,11 +44,10 @@ class Writer:
         if not self.open:
             self._connection.execute("BEGIN")
             self.open = True
-            assert self.number
+            self.draw_number()
 
-    @property
-    def number(self) -> str:
-        """The number of the open transaction."""
+    def draw_number(self) -> str:
+        """The number of the open transaction, which it has from the first call on."""
         ((number,),) = self._connection.execute("SELECT pg_current_xact_id()::text").fetchall()
         return str(number)
 
@@ -158,7 +157,9 @@ def test_an_entry_of_a_transaction_open_at_the_position_is_read_after_its_commit
         late.insert_entry()
         late.commit()  # now the position is after the two open transactions
         position = store.order.position()
-        assert {early.number, slow.number} <= set(position.split(":")[2].split(",")), "it must name both open transactions"
+        assert {early.draw_number(), slow.draw_number()} <= set(position.split(":")[2].split(",")), (
+            "it must name both open transactions"
+        )
         follower = Follower(store.order)
         early.commit()
         assert follower.poll() == [users[0]]

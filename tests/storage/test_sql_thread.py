@@ -297,7 +297,7 @@ def test_after_one_unanswered_call_all_calls_are_refused_at_once_until_the_store
 ) -> None:
     monkeypatch.setattr(thread_module, "SILENT_S_MIN", 0.0)
     if not hangs:
-        monkeypatch.setattr(thread_module, "RETURN_S_MAX", 1.0)  # no thread counts as one that hangs because it got no turn
+        monkeypatch.setattr(thread_module, "RETURN_S_MAX", 2.0)  # no thread counts as one that hangs because it got no turn
     counts = FakeMeter()
     sql_thread = silent_thread(reactor, store, counts)
 
@@ -319,7 +319,7 @@ def test_after_one_unanswered_call_all_calls_are_refused_at_once_until_the_store
         store.silent.clear()
         await answered_again(reactor, sql_thread)
         if not hangs:
-            await deferLater(reactor, 1.2)  # the thread would be counted now
+            await deferLater(reactor, 2.2)  # the thread would be counted now
         await sql_thread.stop(5)
 
     run(main)

@@ -45,7 +45,7 @@ class ChunkedBody:
         self._trailer_fields = 0
         self._trailer_room = limits.head_bytes_max
         self._read: Callable[[], bool] = self._read_size
-        #: So many bytes at the begin of the buffer hold neither a line's end nor a control character.
+        #: So many bytes at the beginning of the buffer hold neither a line's end nor a control character.
         self._searched = 0
 
     def dataReceived(self, data: bytes) -> None:
