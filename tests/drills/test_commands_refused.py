@@ -109,10 +109,13 @@ def test_a_read_only_ledger_is_named_with_its_setting(harness: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("sqlite:///{0}/ledger.db?bogus=1", "DATABASE_URL: a SQLite URL takes no options: leave out what begins with '?'"),
+        (
+            "sqlite:///{0}/ledger.db?bogus=1",
+            "DATABASE_URL: a SQLite URL takes no options: leave out what begins with '?', for example sqlite:////path/to/file",
+        ),
         (
             "postgresql://amy:hunter2@localhost/x?bogus=1",
-            "DATABASE_URL: what follows '?' holds an option that PostgreSQL's client does not know",
+            "DATABASE_URL: what follows '?' should be options that PostgreSQL's client knows, for example ?sslmode=require",
         ),
     ],
 )

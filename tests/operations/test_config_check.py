@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -24,6 +25,10 @@ from config.settings import SECRETS, load_settings
         "postgresql://u:Xq7vJw9k@h/db?target_session_attrs=Xq7vJw9k",
         "postgresql://u:Xq7vJw9k@[::1/x",
         "postgresql://u:%00Xq7vJw9k@h/x",
+        "postgresql://u:Xq7vJw9k@h:Xq7vJw9k/x",
+        "postgresql://u:Xq7vJw9k@h:99999/x",
+        "postgresql://u:Xq7vJw9k@a..b/x",
+        "postgresql://u:Xq7vJw9k@h/x?sslrootcert=/dev",
         "sqlite:///x?key=Xq7vJw9k",
     ],
 )
@@ -34,6 +39,7 @@ def test_a_wrong_url_of_the_ledger_is_one_line(url: str, tmp_path: Path) -> None
     said = ran.stdout + ran.stderr
     assert ran.returncode == 78, said
     assert "DATABASE_URL" in said
+    assert re.search("for example|should be like postgresql://|, as db.example.com", said), "an example of what is right"
     assert "Traceback" not in said
     assert "Xq7v" not in said
 

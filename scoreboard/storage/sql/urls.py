@@ -48,13 +48,17 @@ def parse(url: str) -> Path | str:
         if not path or path.startswith(":memory:"):
             raise LedgerUnusable("DATABASE_URL: a ledger in memory would not be durable: name a file, sqlite:////path/to/file")
         if "?" in path:
-            raise LedgerUnusable("DATABASE_URL: a SQLite URL takes no options: leave out what begins with '?'")
+            raise LedgerUnusable(
+                "DATABASE_URL: a SQLite URL takes no options: leave out what begins with '?', for example sqlite:////path/to/file"
+            )
         return Path(path)
     conninfo = re.sub(r"\Apostgres(ql)?(\+psycopg)?://", "postgresql://", url)
     options = _options(conninfo)
     if options is None:
         if _options(conninfo.partition("?")[0]) is not None:
-            raise LedgerUnusable("DATABASE_URL: what follows '?' holds an option that PostgreSQL's client does not know")
+            raise LedgerUnusable(
+                "DATABASE_URL: what follows '?' should be options that PostgreSQL's client knows, for example ?sslmode=require"
+            )
         raise LedgerUnusable("DATABASE_URL should be like postgresql://user:password@host:5432/name or sqlite:////path/to/file")
     _check_options(options)
     return conninfo
@@ -69,16 +73,18 @@ def _check_options(options: Mapping[str, object]) -> None:
             )
     for port in str(options.get("port") or "").split(","):
         if re.fullmatch(r"[0-9]{0,5}", port, re.ASCII) is None or not 1 <= int(port or 1) <= _PORT_MAX:
-            raise LedgerUnusable(f"DATABASE_URL: port should be a whole number from 1 to {_PORT_MAX}")
+            raise LedgerUnusable(f"DATABASE_URL: port should be a whole number from 1 to {_PORT_MAX}, for example 5432")
     for name in _FILES:
         if (file := str(options.get(name) or "")) not in ("", os.devnull) and _exists(Path(file)) and not Path(file).is_file():
-            raise LedgerUnusable(f"DATABASE_URL: {name} should name a regular file")
+            raise LedgerUnusable(
+                f"DATABASE_URL: {name} should name a regular file, for example {name}=/etc/scoreboard/{name}.pem"
+            )
     for name, choices in _CHOICES.items():
         if name in options and options[name] not in choices:
-            raise LedgerUnusable(f"DATABASE_URL: {name} should be one of {', '.join(choices)}")
+            raise LedgerUnusable(f"DATABASE_URL: {name} should be one of {', '.join(choices)}, for example {name}={choices[-1]}")
     for name in _NUMBERS:
         if re.fullmatch(r"-?[0-9]{1,9}", str(options.get(name, 0)), re.ASCII) is None:
-            raise LedgerUnusable(f"DATABASE_URL: {name} should be a whole number")
+            raise LedgerUnusable(f"DATABASE_URL: {name} should be a whole number, for example {name}=10")
 
 
 def _is_host(name: str) -> bool:
