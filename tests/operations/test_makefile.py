@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,9 +26,9 @@ def test_a_python_that_is_too_old_or_has_no_venv_is_named(lacking: str, said: st
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\ncase "$2" in *{lacking}*) exit 1;; esac\n')
     python.chmod(0o755)
-    ran = subprocess.run(
-        ["make", "run", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}  # of `make test`
+    command = ["make", "run", f"PYTHON={python}"]
+    ran = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.splitlines()[0] == said
     assert not (tmp_path / ".venv").exists()
