@@ -285,6 +285,17 @@ def test_a_waiting_get_is_answered_when_the_token_ends(harness: Harness) -> None
     assert harness.is_empty
 
 
+def test_a_polling_client_that_has_left_is_closed_after_10_s(harness: Harness) -> None:
+    sid = harness.open_connected("amy@5")
+    harness.post(sid, b"41")
+    waiting = harness.get(sid)
+    harness.pass_time(9)
+    assert (waiting.answer, harness.is_empty) == (None, False)
+    harness.pass_time(1)
+    assert waiting.answer is not None
+    assert harness.is_empty
+
+
 def test_a_polling_client_that_guesses_tokens_is_refused_and_closed_with_a_valid_payload(harness: Harness) -> None:
     sid = harness.open()
     for _ in range(20):

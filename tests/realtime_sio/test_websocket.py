@@ -165,6 +165,22 @@ def test_a_client_can_leave_the_namespace_and_connect_again(harness: Harness) ->
     assert harness.announcer.known
 
 
+@pytest.mark.parametrize("tries", [[], ['40{"token":"bad"}'], ["40/other,"]], ids=["silent", "forged token", "namespace"])
+def test_a_client_that_has_left_is_closed_after_10_s_unless_it_connects_again(harness: Harness, tries: list[str]) -> None:
+    """Whatever its token was: a socket without a player has the time of a new one."""
+    left, returned = harness.viewer(), harness.viewer()
+    for client in (left, returned):
+        client.text("41")
+    harness.clock.advance(9)
+    for packet in tries:
+        left.text(packet)
+    returned.text('40{"token":"amy"}')
+    assert not left.transport.lost
+    harness.clock.advance(1)
+    assert code(left) == 4401
+    assert not returned.transport.lost
+
+
 # Events
 
 

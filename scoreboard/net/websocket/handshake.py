@@ -26,7 +26,7 @@ _NOWHERE: Final = Refusal(reason=Reason.NOT_FOUND, message="There is no such pat
 _OUR_FAULT: Final = Refusal(reason=Reason.UNAVAILABLE, message="The server has a fault")
 _IN_THE_QUERY: Final = Refusal(
     reason=Reason.MALFORMED_REQUEST,
-    message="a token does not belong in a URL; send it in Authorization or in the event auth, with Socket.IO as auth: {token}",
+    message="a token does not belong in a URL; send it in Authorization or in the event auth, with Socket.IO in the option auth",
 )
 
 

@@ -134,6 +134,10 @@ class EngineConnection:
         """Why the session has closed; None while it is open."""
         return self._session.close_reason
 
+    def start_connect_timer(self) -> None:
+        """Give a client that has left the time of a new one, so that nobody without a token keeps a connection."""
+        self._session.start_connect_timer(self._engine.now_ms())
+
     def stop_connect_timer(self) -> None:
         """Accept the client: its time for CONNECT runs no longer."""
         self._session.stop_connect_timer()

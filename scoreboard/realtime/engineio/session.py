@@ -93,8 +93,8 @@ class Session:
         self._pinged = False
         self._last_packet = CLOSE
         self._heartbeat_ms = now_ms + settings.ping_interval_ms
-        self._connect_by_ms = NEVER if settings.connect_timeout_ms is None else now_ms + settings.connect_timeout_ms
-        self._upgrade_by_ms = NEVER
+        self._connect_by_ms = self._upgrade_by_ms = NEVER
+        self.start_connect_timer(now_ms)
         upgrades = ["websocket"] if transport is Transport.POLLING else []
         hello = _Open(sid, upgrades, settings.ping_interval_ms, settings.ping_timeout_ms, settings.max_payload_bytes)
         self.send(text_frame(b"0" + msgspec.json.encode(hello)))
@@ -119,6 +119,11 @@ class Session:
                 self._pinged = True
                 self._heartbeat_ms += self._settings.ping_timeout_ms
                 self.send(PING)
+
+    def start_connect_timer(self, now_ms: int) -> None:
+        """Give the client a time for CONNECT, after which the session closes."""
+        if self._settings.connect_timeout_ms is not None:
+            self._connect_by_ms = now_ms + self._settings.connect_timeout_ms
 
     def stop_connect_timer(self) -> None:
         """Accept the client: its time for CONNECT runs no longer."""

@@ -85,6 +85,7 @@ class SocketIoClient:
                 self._emitted(received)
             case Left():
                 self._leave()
+                self._connection.start_connect_timer()
 
     def transport_changed(self) -> None:
         """Write to the WebSocket from now on."""
