@@ -37,6 +37,7 @@ class Checker:
 
     def __init__(self, stores: Stores, clock: Any, on_progress: Callable[[int], None]) -> None:
         self._ledger: Ledger = stores.ledger
+        self._standings = stores.standings
         self._board: Board | None = stores.board
         self._board_readable = stores.board is not None
         self._clock = clock
@@ -87,7 +88,7 @@ class Checker:
 
     async def _check_players(self) -> None:
         after = ""
-        while page := await self._ledger.accounts(after, _PAGE_PLAYERS_MAX):
+        while page := await self._standings.accounts(after, _PAGE_PLAYERS_MAX):
             await self._check_board(partial(self._check_page, page))
             after = page[-1].user_id
             self._players += len(page)
@@ -99,7 +100,7 @@ class Checker:
         for read in range(reads_max):
             if read:
                 await sleep(self._clock, _REREAD_S)
-                fresh = [await self._ledger.account(standing.user_id) for standing in standings]
+                fresh = [await self._standings.account(standing.user_id) for standing in standings]
                 standings = [standing for standing in fresh if standing is not None]
             shown = await board.totals_of([standing.user_id for standing in standings])
             pairs = zip(standings, shown, strict=True)
@@ -116,12 +117,12 @@ class Checker:
         for read in range(_READS_MAX):
             if read:
                 await sleep(self._clock, _REREAD_S)
-            if await self._ledger.ranked_count() == (await board.page(0, 1)).total:
+            if await self._standings.ranked_count() == (await board.page(0, 1)).total:
                 return
         offset = 0
         while rows := (await board.page(offset, _PAGE_PLAYERS_MAX)).rows:
             for row in rows:
-                if await self._ledger.account(row.user_id) is None:
+                if await self._standings.account(row.user_id) is None:
                     found = f"{row.points:,} points"
                     self._add([Finding(user_id=row.user_id, where="board", expected="unknown to the ledger", found=found)])
             offset += len(rows)

@@ -15,8 +15,10 @@ import typer
 
 from cli.exit_codes import BAD_SETTINGS, CliError
 from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
+from scoreboard.domain.boards import BoardBucket, BoardDefinition
 from scoreboard.domain.standings import Standing
 
 if TYPE_CHECKING:  # --help needs no settings
@@ -34,12 +36,20 @@ class Stores(Protocol):
         """The entries and totals, which decide what is right."""
 
     @property
+    def standings(self) -> BoardLedger:
+        """The ledger's standings of the global board."""
+
+    @property
     def player_store(self) -> PlayerStore:
         """The players' settings, achievements and suspensions."""
 
     @property
     def board(self) -> Board | None:
         """The board in Redis, if it can be reached."""
+
+    @property
+    def open_board(self) -> Callable[[BoardBucket], Awaitable[Board | None]]:
+        """Another board in Redis than the global one."""
 
     @property
     def close(self) -> Callable[[], Awaitable[None]]:
@@ -61,6 +71,9 @@ class AdminApi(Protocol):
 
     def action_types(self, settings: Any, /) -> Sequence[str]:
         """The action types that entries may have: those of the catalogue, and RESET."""
+
+    def declared_boards(self, settings: Any, /) -> Sequence[BoardDefinition]:
+        """The boards of the settings' file, the global one first. Raises BadSettings."""
 
     def stores_named(self, settings: Any, /) -> AbstractContextManager[None]:
         """A context in which the message of a StoreUnavailable names the setting of that store."""

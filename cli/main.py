@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cli import audit, config, database, exports, flags, players, replay, resets, serve, tokens, top
+from cli import audit, boards, config, database, exports, flags, players, replay, resets, serve, tokens, top
 from cli.context import AdminApi, CliContext
 from cli.exit_codes import INTERNAL_ERROR, CommandGroup
 from cli.reactor import run_on_reactor
@@ -33,6 +33,7 @@ app.command("serve")(serve.serve)
 app.command("top")(top.top)
 app.add_typer(replay.app, name="replay", help="Check single awards, or all totals.")
 app.add_typer(resets.app, name="reset", help="Reset a player, or everyone, to 0 points. Asks first.")
+app.add_typer(boards.app, name="board", help="List the boards, or plan a change of their file.")
 app.add_typer(players.app, name="player", help="Look at one player, suspend or reinstate.")
 app.add_typer(flags.app, name="flags", help="List possible fraud.")
 app.add_typer(tokens.app, name="token", help="Make a token to try the server with, or explain one.")

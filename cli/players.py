@@ -158,7 +158,7 @@ async def require_known_player(stores: Stores, user_id: str) -> None:
 
 
 async def _question(stores: Stores, order: SuspensionOrder) -> str:
-    account = await stores.ledger.account(order.user_id)
+    account = await stores.standings.account(order.user_id)
     if account is None:
         subject = f"The ledger has no player {order.user_id} (yet)."
     else:
@@ -173,7 +173,7 @@ async def _read_details(stores: Stores, user: str) -> _PlayerDetails:
             player_rank = await stores.board.rank_of(user)
     return _PlayerDetails(
         user_id=user,
-        account=await stores.ledger.account(user),
+        account=await stores.standings.account(user),
         player_rank=player_rank,
         settings=await stores.player_store.settings(user),
         achievements=await stores.player_store.achievements(user),

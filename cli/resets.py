@@ -51,7 +51,7 @@ def reset_user(
     order = _order(ctx, (user,), operator, reason)
 
     async def work(stores: Stores, reactor: Any) -> Sequence[Standing]:
-        account = await stores.ledger.account(user)
+        account = await stores.standings.account(user)
         if account is None:
             raise CliError(FOUND_WRONG, f"the ledger has no player {user}")
         if not yes:
@@ -82,7 +82,7 @@ def reset_board(
     order = _order(ctx, None, operator, reason)
 
     async def work(stores: Stores, reactor: Any) -> Sequence[Standing]:
-        players = await stores.ledger.ranked_count()
+        players = await stores.standings.ranked_count()
         if not yes:
             confirm(f"{counted(players, 'player')} on the board. Reset ALL of them to 0 points? {_HISTORY_KEPT}")
         return await _reset(ctx, stores, reactor, order, lambda stores, standings: ctx.load_admin().rebuild_board(stores))

@@ -23,6 +23,7 @@ from config.sources import Given, Names, Source, in_operators_words, read_source
 from config.weak_secrets import MAKE_ONE, named_secrets, sample_password, weak_secrets
 
 PACKAGED_ACTIONS: Final = Path(__file__).parent / "actions.toml"
+PACKAGED_BOARDS: Final = Path(__file__).parent / "boards.toml"
 EVERY_ADDRESS: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 #: For other variables an empty text means "not set"; for these it means "none".
 _EMPTY_SAYS_NONE: Final = ("WEBSOCKET_PORT", "CORS_ORIGIN", "SCORE_MILESTONES", "METRICS_ADDRESS")
@@ -76,6 +77,9 @@ class Settings(BaseModel):
     config_file: setting_types.FilePath | None = Field(None, alias="SCOREBOARD_CONFIG_FILE")
     actions_file: setting_types.FilePath = Field(
         PACKAGED_ACTIONS, alias="SCOREBOARD_ACTIONS_FILE", examples=["/etc/scoreboard/actions.toml"]
+    )
+    boards_file: setting_types.FilePath = Field(
+        PACKAGED_BOARDS, alias="SCOREBOARD_BOARDS_FILE", examples=["/etc/scoreboard/boards.toml"]
     )
     failpoint: setting_types.Text | None = Field(None, alias="SCOREBOARD_FAILPOINT", examples=["committed"])
     log_level: setting_types.LogLevel = "info"

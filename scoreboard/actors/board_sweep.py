@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from scoreboard.actors.projector import Projector
 from scoreboard.background import Loop
 from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.health import Meter
-from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 
 STEP_S: Final = 0.28
@@ -37,7 +37,7 @@ class BoardSweep:
 
     _log = Logger()
 
-    def __init__(self, *, ledger: Ledger, board: Board, projector: Projector, clock: IReactorTime, meter: Meter) -> None:
+    def __init__(self, *, ledger: BoardLedger, board: Board, projector: Projector, clock: IReactorTime, meter: Meter) -> None:
         self._ledger = ledger
         self._board = board
         self._projector = projector

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from scoreboard.boundaries.board import Board
-from scoreboard.boundaries.ledger import Ledger
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.domain.board_state import Projection
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StaleBoard
@@ -25,7 +25,7 @@ OnChanges = Callable[[Cursor, Sequence[ScoreChanged]], None]
 class BoardWriter:
     """``on_changes`` is called with each cursor that the board reaches and with the changes of players that were set."""
 
-    def __init__(self, *, ledger: Ledger, board: Board, clock: IReactorTime, on_changes: OnChanges) -> None:
+    def __init__(self, *, ledger: BoardLedger, board: Board, clock: IReactorTime, on_changes: OnChanges) -> None:
         self._ledger = ledger
         self._board = board
         self._clock = clock

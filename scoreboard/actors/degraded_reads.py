@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from scoreboard.background import run_in_background
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.health import Meter
-from scoreboard.boundaries.ledger import Ledger
 from scoreboard.caches import SingleFlightCache
 from scoreboard.domain.board_pages import Page, PlayerRank
 from scoreboard.domain.cursor import Cursor
@@ -35,7 +35,7 @@ _TOO_MANY: Final = "too many reads wait for the ledger while the board is away"
 class DegradedReads:
     """Pages and totals from the ledger. `counted` keeps the number of players that the board had last."""
 
-    def __init__(self, *, ledger: Ledger, clock: IReactorTime, now_ms: Callable[[], int], meter: Meter) -> None:
+    def __init__(self, *, ledger: BoardLedger, clock: IReactorTime, now_ms: Callable[[], int], meter: Meter) -> None:
         self._ledger = ledger
         self._clock = clock
         self._now_ms = now_ms

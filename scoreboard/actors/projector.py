@@ -26,8 +26,8 @@ from scoreboard.actors.ranking import LAGGING_S_MAX
 from scoreboard.actors.rebuild import rebuild
 from scoreboard.background import Loop, run_in_background
 from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.health import Meter
-from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_state import BoardState, Placement
 from scoreboard.domain.cursor import Cursor
@@ -65,7 +65,7 @@ class Projector:
     def __init__(
         self,
         *,
-        ledger: Ledger,
+        ledger: BoardLedger,
         board: Board,
         clock: IReactorTime,
         on_changes: OnChanges,
@@ -130,10 +130,18 @@ class Projector:
 
     async def project(self, awards: Sequence[Award]) -> dict[str, Receipt]:
         """Set the totals of a committed batch. Returns receipts with ranks by action id; none if the board cannot be set now."""
+        placements = await self.set_standings(standings_of(awards))
+        if not placements:
+            return {}
+        receipts = [(award, _receipt(award, placements[award.user_id])) for award in awards]
+        await self._board.write_caches(receipts)
+        return {award.claim.grant.action_id: receipt for award, receipt in receipts}
+
+    async def set_standings(self, standings: Sequence[Standing]) -> dict[str, Placement]:
+        """Set standings of a committed batch. Returns their placements by user id; none if the board cannot be set now."""
         if not self.in_sync:
             self._note_ledger_ahead()
             return {}
-        standings = standings_of(awards)
         try:
             placements = (await self._writer.write(standings)).placements
         except (StoreUnavailable, StaleBoard) as trouble:
@@ -145,9 +153,7 @@ class Projector:
         overtaken = [user_id for user_id, placement in by_user.items() if placement.overtaken]
         if overtaken:
             run_in_background("projector", self._compare_if_possible(overtaken), self._meter)
-        receipts = [(award, _receipt(award, by_user[award.user_id])) for award in awards]
-        await self._board.write_caches(receipts)
-        return {award.claim.grant.action_id: receipt for award, receipt in receipts}
+        return by_user
 
     async def catch_up(self) -> None:
         """Bring the board in sync with the ledger. A store that does not answer is tried again soon; only a fault of ours raises.
@@ -190,7 +196,7 @@ class Projector:
         await self.catch_up()
 
     async def _catch_up(self) -> None:
-        ledger = await self._ledger.state(self._board.definition)
+        ledger = await self._ledger.state()
         self._board.owner = owner_of(ledger)
         board = await self._board.state()
         diagnosis = diagnose(board, ledger, store_is_shared=self._store_is_shared)
@@ -224,7 +230,7 @@ class Projector:
         """
         if not await self._board.lock("begin", BEGIN_LOCK_MS):
             raise StaleBoard("another server begins an epoch")
-        await self._board.begin(await self._ledger.next_epoch(self._board.definition, run))
+        await self._board.begin(await self._ledger.next_epoch(run))
         await self._board.lock("begin", 0)
 
     async def _follow(self, board: BoardState) -> None:
@@ -238,7 +244,7 @@ class Projector:
         self._on_changes(board.cursor, ())
         if self._clock.seconds() - self._noted_s >= NOTE_FOLLOWED_S:
             self._noted_s = self._clock.seconds()
-            await self._ledger.note_followed(self._board.definition, board.run)
+            await self._ledger.note_followed(board.run)
 
     async def _rebuild(self, board: BoardState | None, reason: str) -> None:
         if not await self._board.lock("rebuild", REBUILD_LOCK_MS):

@@ -16,11 +16,12 @@ from typing_extensions import override
 from scoreboard.actors.degraded_reads import DegradedReads
 from scoreboard.boundaries import ranking as boundary
 from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.health import Meter
-from scoreboard.boundaries.ledger import Ledger
 from scoreboard.caches import SingleFlightCache
 from scoreboard.domain.board_pages import Page, PlayerRank, View
 from scoreboard.domain.board_state import History
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.cursor import NO_CURSOR, Cursor
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 
@@ -44,7 +45,7 @@ class Ranking(boundary.Ranking):
         self,
         *,
         board: Board,
-        ledger: Ledger,
+        ledger: BoardLedger,
         clock: IReactorTime,
         now_ms: Callable[[], int],
         meter: Meter,
@@ -60,6 +61,11 @@ class Ranking(boundary.Ranking):
         self._pages: SingleFlightCache[tuple[int, int], Page] = SingleFlightCache(clock, PAGES_MAX, _life_s)
         self._ranks: SingleFlightCache[str, PlayerRank] = SingleFlightCache(clock, RANKS_MAX, _life_s)
         self._histories: SingleFlightCache[tuple[Cursor, int], History] = SingleFlightCache(clock, HISTORIES_MAX, _life_s)
+
+    @property
+    @override
+    def bucket(self) -> BoardBucket:
+        return self._board.bucket
 
     @property
     @override

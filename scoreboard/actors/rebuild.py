@@ -8,7 +8,7 @@ from typing import Final
 from twisted.internet.defer import ensureDeferred
 
 from scoreboard.boundaries.board import Board
-from scoreboard.boundaries.ledger import Ledger
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.domain.board_state import BoardState
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.standings import Standing
@@ -24,7 +24,7 @@ Pause = Callable[[float], Awaitable[object]]
 Read = Callable[[Standing | None], Awaitable[Sequence[Standing]]]
 
 
-async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause: Pause) -> tuple[int, int]:
+async def rebuild(ledger: BoardLedger, board: Board, state: BoardState | None, pause: Pause) -> tuple[int, int]:
     """Rebuild the board in a new epoch; returns (the epoch, the number of ranked players).
 
     Awards that are committed during the rebuild may be missing. They are after the board's position, so the next following
@@ -32,12 +32,12 @@ async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause:
     """
     run = board.run()
     # The epoch of a ledger that was restored may be lower than the board's.
-    epoch = await ledger.next_epoch(board.definition, run, 0 if state is None else state.cursor.epoch)
+    epoch = await ledger.next_epoch(run, 0 if state is None else state.cursor.epoch)
     position = await ledger.position()
     return epoch, await board.rebuild(epoch, every_standing(ledger, pause), position)
 
 
-async def every_standing(ledger: Ledger, pause: Pause) -> AsyncIterator[Sequence[Standing]]:
+async def every_standing(ledger: BoardLedger, pause: Pause) -> AsyncIterator[Sequence[Standing]]:
     """All standings, page by page. The next page is read while the last one is written.
 
     Players off the board come first, then the board from its top down: a write costs Redis only a third as much when the rows

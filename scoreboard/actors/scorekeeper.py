@@ -8,7 +8,7 @@ between these two commits leaves a receipt whose ranks are null.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -19,7 +19,6 @@ from typing_extensions import override
 
 from scoreboard.actors.award_log import AwardLog
 from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
-from scoreboard.actors.projector import Projector
 from scoreboard.boundaries import scorekeeper as boundary
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
@@ -53,6 +52,10 @@ HELD_PAUSE_S_MAX = 0.4
 RECEIPTS_WAIT_S = 0.02
 
 
+#: Sets a committed batch on the boards. Returns receipts with ranks by action id; none if the global board cannot be set now.
+Project = Callable[[Sequence[Award]], Awaitable[dict[str, Receipt]]]
+
+
 class Scorekeeper(boundary.Scorekeeper):
     """The only writer of one process.
 
@@ -67,7 +70,7 @@ class Scorekeeper(boundary.Scorekeeper):
         self,
         *,
         ledger: Ledger,
-        projector: Projector,
+        project: Project,
         rate_limiter: RateLimiter,
         catalogue: Catalogue,
         milestones: tuple[int, ...] = (),
@@ -81,7 +84,7 @@ class Scorekeeper(boundary.Scorekeeper):
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
-        self._projector = projector
+        self._project = project
         self._rate_limiter = rate_limiter
         self._catalogue = catalogue
         self._milestones = milestones
@@ -179,7 +182,7 @@ class Scorekeeper(boundary.Scorekeeper):
         placed: dict[str, Receipt] = {}
         if awards:
             self._failpoint("committed")
-            placed = await self._projector.project(awards)
+            placed = await self._project(awards)
             self._failpoint("cached")
             self._rate_limiter.release([(award.user_id, award.claim.grant.action_id) for award in awards])
             ranked = ((award.user_id, award.claim.grant.action_id) for award in awards)

@@ -8,7 +8,7 @@ from typing import Protocol
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import Page, PlayerRank, RankRange, View
 from scoreboard.domain.board_state import BoardState, History, Projection
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.judgement import Award
@@ -18,11 +18,11 @@ from scoreboard.domain.standings import Standing
 class Board(Protocol):
     """One board: a copy of the ledger's totals, which can be rebuilt at any time.
 
-    ``definition`` says which board it is, ``owner`` for which ledger we read and write. Each method that reads or writes raises
+    ``bucket`` says which board it is, ``owner`` for which ledger we read and write. Each method that reads or writes raises
     StaleBoard if the board is another ledger's, does not exist or has lost a part. Each that waits may raise StoreUnavailable.
     """
 
-    definition: BoardDefinition
+    bucket: BoardBucket
     owner: str
 
     async def set(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
@@ -87,6 +87,12 @@ class Board(Protocol):
         self, on_changes: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None
     ) -> None:
         """Call ``on_changes`` with changes that other processes make, and ``missed`` when some may not have been received."""
+
+    def ignore(self) -> None:
+        """Call nobody any more for changes that other processes make."""
+
+    async def expire(self, life_ms: int) -> None:
+        """Let the board go away after this time, unless it is rebuilt before."""
 
     async def ping(self) -> None:
         """Return if the store answers. Raises StoreUnavailable if not."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.domain.actions import PlacedReceipt
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.board_changes import BoardChange
+from scoreboard.domain.boards import BoardBucket, BoardDefinition, FedBoard
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.judgement import AWARD_S_MAX, Claim, Verdict
-from scoreboard.domain.ledger_state import ChangedPage, LedgerState
-from scoreboard.domain.standings import Standing
 
 
 class Ledger(Protocol):
@@ -27,53 +27,26 @@ class Ledger(Protocol):
         lost during COMMIT: a retry shows whether the batch was committed. After StoreAway nothing was tried.
         """
 
-    async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
-        """At most ``limit`` standings, by shard and user id, after the given one ("" for the first page)."""
+    def board(self, bucket: BoardBucket) -> BoardLedger:
+        """The standings of a board, as the ledger has them."""
 
-    async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
-        """At most ``limit`` standings on the board, best first, below the given one (None for the first page).
+    async def declare_boards(self, boards: Sequence[BoardDefinition]) -> list[BoardChange]:
+        """Feed these boards beside the global one, and no others; returns what changed. Raises BoardCannotChange.
 
-        Equal points are ordered by time, then by user id descending. A player who moves between two pages may be missed, or read
-        twice, the second time with a later version. `changed_since` a position before the first page has each such player.
+        A new board has no standings yet: `fill_boards` fills them in. A removed board loses its standings, no entry.
         """
 
-    async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
-        """The same as `accounts` for players off the board (they were reset)."""
+    async def fed_boards(self) -> list[FedBoard]:
+        """The boards that the ledger feeds beside the global one."""
 
-    async def position(self) -> str:
-        """The present position: all that is committed now is before it. Only `changed_since` can read it."""
+    async def fill_boards(self, players_max: int) -> bool:
+        """Fill in the standings of at most ``players_max`` players on each board that lacks some. False: none lacks any.
 
-    async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
-        """The present standings of players with an entry that was committed after a position.
-
-        ``after`` is "" for the first page. Each page reads at most ``limit`` entries, each entry is read once, and none is
-        missed, however transactions overlap. Raises LedgerWentBack if this ledger never had the position.
+        It delays awards of these players for some milliseconds. All processes may call it at once.
         """
 
-    async def top(self, offset: int, limit: int) -> list[Standing]:
-        """``limit`` standings of the board after the first ``offset``, best first, for reads without Redis. Counts nothing."""
-
-    async def ranked_count(self) -> int:
-        """The number of players on the board. It counts them all, so call it seldom."""
-
-    async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
-        """The standings of these players (at most 500), in their order, without unknown ones."""
-
-    async def account(self, user_id: str) -> Standing | None:
-        """One player's standing, or None for an unknown player."""
-
-    async def state(self, board: BoardDefinition) -> LedgerState:
-        """Which ledger this is, and the epoch of a board."""
-
-    async def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
-        """Begin a new epoch of a board on a run of Redis; returns its number.
-
-        The number is greater than any before, greater than ``above``, and at least the milliseconds since 1970. So a ledger that
-        was restored from a copy does not give out an epoch twice.
-        """
-
-    async def note_followed(self, board: BoardDefinition, run: str) -> None:
-        """Note that a server follows the ledger on this run of Redis. Does nothing if the newest epoch began on another run."""
+    async def clear_boards(self, rows_max: int) -> bool:
+        """Delete at most ``rows_max`` standings of boards that were removed. False: there are none."""
 
     async def reset(self, order: ResetOrder) -> ResetResult:
         """Set players (or every player) to 0 points by new entries; the standings are in the order of user ids.

@@ -7,11 +7,16 @@ from typing import Protocol
 
 from scoreboard.domain.board_pages import Page, PlayerRank, View
 from scoreboard.domain.board_state import History
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.cursor import Cursor
 
 
 class Ranking(Protocol):
     """Reads of a board: from memory while nothing changes, from the ledger (``degraded``) if the board cannot be read."""
+
+    @property
+    def bucket(self) -> BoardBucket:
+        """What is read."""
 
     @property
     def cursor(self) -> Cursor:

@@ -33,14 +33,27 @@ class Submission(Value, frozen=True, kw_only=True):
     signature: str
 
 
+class BoardRank(Value, frozen=True, kw_only=True):
+    """A player's rank in a bucket of a board that an award moved. A rank is null for one who is, or was, not on the board."""
+
+    board_id: str
+    bucket: str
+    rank: int | None
+    previous_rank: int | None
+
+
 class Receipt(Value, frozen=True, kw_only=True):
-    """The result of an award. Ranks are null when the board could not be read (``degraded``)."""
+    """The result of an award. Ranks are null when the board could not be read (``degraded``).
+
+    ``boards`` are the ranks on other boards; a receipt that is kept has none.
+    """
 
     points: int
     total: int
     rank: int | None
     previous_rank: int | None
     degraded: bool = False
+    boards: tuple[BoardRank, ...] = ()
 
 
 #: A receipt with known ranks and the key of its action: (user id, action id, receipt).

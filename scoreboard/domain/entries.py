@@ -53,10 +53,13 @@ class ResetResult(Value, frozen=True, kw_only=True):
 
 
 class Finding(Value, frozen=True, kw_only=True):
-    """An inconsistency: the player, the place, the expected value and the actual one."""
+    """An inconsistency: the player, the place, the expected value and the actual one.
+
+    The place is ``user_scores``, ``board`` (the global board in Redis), or the key of a bucket whose standing is wrong.
+    """
 
     user_id: str
-    where: Literal["user_scores", "board"]
+    where: str
     expected: str
     found: str
 

@@ -29,3 +29,11 @@ class StaleBoard(Exception):
 
 class DamagedBoard(StaleBoard):
     """Data on the board has a wrong form: the board must be rebuilt, whatever its state says."""
+
+
+class BoardCannotChange(Exception):
+    """What decides a board's standings cannot change in place: a board of another name can have it."""
+
+    def __init__(self, board_id: str, member: str) -> None:
+        super().__init__(f"[{board_id}] {member} cannot be changed: declare a board of another name, and remove this one")
+        self.board_id, self.member = board_id, member

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from scoreboard.domain.actions import Metadata, Submission, metadata_json
-from scoreboard.domain.boards import GLOBAL_BOARD
+from scoreboard.domain.boards import DEFAULT_BOARD
 from scoreboard.domain.refusals import INVALID_ACTION, Refusal, too_early
 from scoreboard.domain.value import Value
 
@@ -65,7 +65,7 @@ class Grant(Value, frozen=True, kw_only=True):
     expires_at_ms: int
     points: int
     metadata: Metadata
-    board_id: str = GLOBAL_BOARD.board_id
+    board_id: str = DEFAULT_BOARD
 
 
 class _GrantClaims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -6,16 +6,19 @@ memory, SQLite and PostgreSQL judge alike.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from scoreboard.domain.actions import AwardSummary, ClientInfo, Metadata, Receipt
+from scoreboard.domain.board_scores import BoardScore, counted
+from scoreboard.domain.boards import BoardBucket, FedBoard
 from scoreboard.domain.coalesce import merge_news
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.limits import Limit
-from scoreboard.domain.players import Player
+from scoreboard.domain.periods import bucket_at
+from scoreboard.domain.players import Player, player_key
 from scoreboard.domain.refusals import ACTION_EXPIRED, HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal, too_early
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import POINTS_MAX, Standing, crossed
@@ -71,10 +74,15 @@ class UsedAction(Value, frozen=True, kw_only=True):
     receipt: Receipt
 
 
+#: (user id, number of the board, bucket): a row of a player on a board.
+ScoreKey = tuple[str, int, str]
+
+
 class Award(Value, frozen=True, kw_only=True):
     """A claim that brings points: the ledger's next row for this player.
 
     ``unlocked`` are the milestones that the player reached by this award for the first time. Only a ledger knows them.
+    ``scores`` are the player's new scores on other boards than the global one, each with the number of its board.
     """
 
     claim: Claim
@@ -84,6 +92,7 @@ class Award(Value, frozen=True, kw_only=True):
     actions: int
     created_at_ms: int
     unlocked: tuple[int, ...] = ()
+    scores: tuple[tuple[int, BoardScore], ...] = ()
 
     @property
     def user_id(self) -> str:
@@ -128,7 +137,9 @@ class BatchFacts(Value, frozen=True, kw_only=True):
 
     ``accounts`` are by user id, ``used`` by (user id, action id). ``suspended`` holds user ids. ``today`` counts awards by
     (user id, action type, start of the day), and ``completed`` holds each (user id, action type) that was ever awarded; both
-    cover at least what the claims' rules need. ``held`` are players whose accounts another transaction has locked.
+    cover at least what the claims' rules need. ``boards`` are fed beside the global one, and ``scores`` hold what players have
+    on them in the buckets of the claims. ``held`` are players whose accounts another transaction has locked, and ``known`` those
+    who had an account before the batch.
     """
 
     accounts: dict[str, Account]
@@ -136,10 +147,14 @@ class BatchFacts(Value, frozen=True, kw_only=True):
     used: dict[tuple[str, str], UsedAction]
     today: dict[tuple[str, str, int], int]
     completed: set[tuple[str, str]]
+    scores: dict[ScoreKey, BoardScore]
+    boards: tuple[FedBoard, ...] = ()
     held: frozenset[str] = frozenset()
+    known: frozenset[str] = frozenset()
 
 
 Verdict = Award | Refusal
+SCORE_TOO_LARGE: Final = Refusal(reason=Reason.SCORE_LIMIT, message="The total would exceed 9007199254740991 points")
 #: (user id, milestone). A player unlocks a milestone once.
 MilestoneKey = tuple[str, int]
 
@@ -172,7 +187,10 @@ def judge(claim: Claim, facts: BatchFacts) -> Verdict:
     account = facts.accounts.get(user_id, Account())
     total = account.points + grant.points
     if not -POINTS_MAX <= total <= POINTS_MAX:
-        return Refusal(reason=Reason.SCORE_LIMIT, message="The total would exceed 9007199254740991 points")
+        return SCORE_TOO_LARGE
+    scores = _scores_after(claim, facts, account.version + 1)
+    if any(abs(score.score) > POINTS_MAX for _, score in scores):
+        return SCORE_TOO_LARGE
     return Award(
         claim=_with_newest_name(account, claim),
         score_before=account.points,
@@ -180,7 +198,34 @@ def judge(claim: Claim, facts: BatchFacts) -> Verdict:
         version=account.version + 1,
         actions=account.actions + 1,
         created_at_ms=claim.at_ms if account.created_at_ms is None else account.created_at_ms,
+        scores=scores,
     )
+
+
+def buckets_of(claim: Claim, boards: Iterable[FedBoard]) -> Iterator[tuple[FedBoard, BoardBucket]]:
+    """The buckets in which a claim counts: the ones of the moment at which it is judged."""
+    for board in boards:
+        definition = board.definition
+        if definition.counts_for(claim.grant.action_type):
+            bucket = bucket_at(definition.period, claim.at_ms)
+            if bucket is not None:
+                yield board, BoardBucket(board_id=definition.board_id, bucket=bucket.name)
+
+
+def _scores_after(claim: Claim, facts: BatchFacts, version: int) -> tuple[tuple[int, BoardScore], ...]:
+    user_id = claim.player.user_id
+    player = player_key(user_id)
+    is_known = user_id in facts.known
+    scores = []
+    for board, bucket in buckets_of(claim, facts.boards):
+        earlier = facts.scores.get((user_id, board.number, bucket.bucket))
+        # The filler has yet to come to this player, and reads this award's entry then. It may have passed a player whose account
+        # is not committed yet, and such a player has no older entries.
+        if earlier is None and is_known and board.filled_through is not None and player > board.filled_through:
+            continue
+        score = counted(board.definition, bucket, earlier, value=claim.grant.points, at_ms=claim.at_ms, version=version)
+        scores.append((board.number, score))
+    return tuple(scores)
 
 
 def _with_newest_name(account: Account, claim: Claim) -> Claim:
@@ -238,6 +283,7 @@ def _add_to_facts(award: Award, facts: BatchFacts) -> None:
         named_at_s=claim.player.issued_at_s,
     )
     facts.used[user_id, claim.grant.action_id] = UsedAction(action_type=action_type, receipt=unplaced(award))
+    facts.scores.update({(user_id, number, score.bucket.bucket): score for number, score in award.scores})
     day = (user_id, action_type, claim.day_start_ms)
     facts.today[day] = facts.today.get(day, 0) + 1
     facts.completed.add((user_id, action_type))
@@ -255,6 +301,25 @@ def standings_of(awards: Iterable[Award]) -> list[Standing]:
         earlier, later = standings.get(award.user_id), award.standing()
         standings[award.user_id] = later if earlier is None else merge_news(earlier, later)
     return list(standings.values())
+
+
+def board_standings_of(awards: Iterable[Award], number: int) -> dict[BoardBucket, list[Standing]]:
+    """The standings of each player on a board after a batch, by bucket. They hold no awards: only the global board has news."""
+    standings: dict[BoardBucket, dict[str, Standing]] = {}
+    for award in awards:
+        for board, score in award.scores:
+            if board == number:
+                player = award.claim.player
+                standings.setdefault(score.bucket, {})[award.user_id] = Standing(
+                    user_id=player.user_id,
+                    username=player.username,
+                    avatar=player.avatar,
+                    points=score.score,
+                    version=score.version,
+                    reached_at_ms=score.reached_at_ms,
+                    updated_at_ms=score.reached_at_ms or award.claim.at_ms,
+                )
+    return {bucket: list(by_user.values()) for bucket, by_user in standings.items()}
 
 
 def latest(awards: Iterable[Award]) -> list[Award]:

@@ -47,6 +47,11 @@ def ledger_shard(user_id: str) -> int:
     return zlib.crc32(user_id.encode()) % LEDGER_SHARDS
 
 
+def player_key(user_id: str) -> tuple[int, str]:
+    """What orders the players in pages of the ledger; the key of "" is before all of them."""
+    return (ledger_shard(user_id), user_id) if user_id else (-1, "")
+
+
 class PlayerSettings(Value, frozen=True, kw_only=True):
     """The settings of a player: whether others may spectate the player's actions."""
 

@@ -18,9 +18,10 @@ from config.settings import Settings, load_settings
 from scoreboard.actors.board_diagnosis import diagnose, owner_of
 from scoreboard.actors.rebuild import Pause, rebuild
 from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
-from scoreboard.domain.boards import GLOBAL_BOARD
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition
 from scoreboard.domain.entries import RESET
 from scoreboard.domain.errors import StaleBoard, StoreMisconfigured, StoreUnavailable
 from scoreboard.domain.standings import Standing
@@ -29,6 +30,7 @@ from scoreboard.service import config_report, token_report
 from scoreboard.service.config_report import ConfigReport
 from scoreboard.service.token_report import TokenReport
 from scoreboard.service.wiring import (
+    boards,
     catalogue,
     command_authenticator,
     now_ms,
@@ -59,11 +61,17 @@ STANDINGS_PER_CALL: Final = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """The open stores. ``board`` is None if it was not asked for, or if no server runs the embedded Redis."""
+    """The open stores. ``board`` is None if it was not asked for, or if no server runs the embedded Redis.
+
+    ``open_board`` gives another board than the global one, and None where ``board`` is None.
+    """
 
     ledger: Ledger
+    #: Of the global board.
+    standings: BoardLedger
     player_store: PlayerStore
     board: Board | None
+    open_board: Callable[[BoardBucket], Awaitable[Board | None]]
     close: Callable[[], Awaitable[None]]
     pause: Pause
     #: Whether other ledgers may have boards in the same Redis.
@@ -89,6 +97,14 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
             await close_one()
 
     board: Board | None = None
+
+    async def open_board(bucket: BoardBucket) -> Board | None:
+        if board is None:
+            return None
+        other = RedisBoard(bucket, client, reactor, now_ms)
+        other.owner = board.owner
+        return other
+
     if need_board:
         client = redis_client(settings, reactor, Metrics())
         await client.start()
@@ -96,7 +112,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
         try:
             await client.reached(REDIS_WAIT_MS)
             board = RedisBoard(GLOBAL_BOARD, client, reactor, now_ms)
-            board.owner = owner_of(await ledger.state(board.definition))
+            board.owner = owner_of(await ledger.board(board.bucket).state())
         except StoreUnavailable:
             # The embedded Redis runs only while its server does. The server sets the changes on the board at its next start.
             if settings.redis_url is not None and not board_optional:
@@ -104,8 +120,10 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
                 raise
     return Stores(
         ledger=ledger,
+        standings=ledger.board(GLOBAL_BOARD),
         player_store=player_store,
         board=board,
+        open_board=open_board,
         close=close,
         pause=partial(deferLater, reactor),
         redis_is_shared=settings.redis_url is not None,
@@ -130,6 +148,11 @@ def action_types(settings: Settings) -> Sequence[str]:
         raise StoreMisconfigured(str(bad)) from bad
 
 
+def declared_boards(settings: Settings) -> Sequence[BoardDefinition]:
+    """The boards of the settings' file, the global one first. Raises BadSettings."""
+    return boards(settings, catalogue(settings))
+
+
 def issue_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:
     """A token that the server accepts."""
     return command_authenticator(settings).issue_token(user_id, username, role, life_s)
@@ -148,11 +171,12 @@ async def rebuild_board(stores: Stores, take_over: bool = False) -> int:
     """
     if stores.board is None:
         return 0
+    ledger = stores.ledger.board(stores.board.bucket)
     state = await stores.board.state()
-    diagnosis = diagnose(state, await stores.ledger.state(stores.board.definition), store_is_shared=stores.redis_is_shared)
+    diagnosis = diagnose(state, await ledger.state(), store_is_shared=stores.redis_is_shared)
     if diagnosis.action == "refuse" and not take_over:
         raise StaleBoard(diagnosis.reason)
-    _, ranked = await rebuild(stores.ledger, stores.board, state, stores.pause)
+    _, ranked = await rebuild(ledger, stores.board, state, stores.pause)
     return ranked
 
 

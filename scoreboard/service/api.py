@@ -74,7 +74,7 @@ def _score_handlers(context: ServerContext, backend: Backend, guard: RequestGuar
     return ScoreHandlers(
         guard=guard,
         scorekeeper=backend.scorekeeper,
-        ranking=backend.ranking,
+        boards=backend.boards,
         ring=action_ring(context.settings),
         clock=context.reactor,
         now_ms=backend.stores.ledger_clock.now_ms,

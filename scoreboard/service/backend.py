@@ -8,22 +8,29 @@ from typing import Final
 
 from twisted.logger import LogLevel
 
+from config import BadSettings
 from config.settings import Settings
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.award_log import AwardLog
+from scoreboard.actors.board_series import BoardSeries
 from scoreboard.actors.board_sweep import BoardSweep
+from scoreboard.actors.boards import Boards
 from scoreboard.actors.health import HealthMonitor
+from scoreboard.actors.open_bucket import OpenBucket, open_bucket
 from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.reset_watch import ResetWatch
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.suspension_watcher import SuspensionWatcher
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, FedBoard
 from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import BoardCannotChange
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.health import Condition
 from scoreboard.service.lifecycle import ServerContext
 from scoreboard.service.stores import ServerStores
 from scoreboard.service.wiring import new_id, now_ms
+from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient
 
 #: Sentences of `/readyz`, which any client may read. The log says more: addresses, runs of Redis, paths of ledgers.
@@ -45,6 +52,7 @@ class Backend:
 
     stores: ServerStores
     ranking: Ranking
+    boards: Boards
     announcer: Announcer
     scorekeeper: Scorekeeper
     suspension_watcher: SuspensionWatcher
@@ -62,12 +70,14 @@ class BackendBuilder:
         """Build the actors and start those that have a loop."""
         self._build_readers()
         await self._start_projection()
+        await self._start_boards()
         await self._start_watchers()
         self._build_scorekeeper()
         self._context.lifecycle.add("Announcer", self._announcer.stop)
         return Backend(
             stores=self._stores,
             ranking=self._ranking,
+            boards=self._boards,
             announcer=self._announcer,
             scorekeeper=self._scorekeeper,
             suspension_watcher=self._suspension_watcher,
@@ -79,7 +89,7 @@ class BackendBuilder:
         context = self._context
         self._ranking = Ranking(
             board=self._stores.board,
-            ledger=self._stores.ledger,
+            ledger=self._stores.ledger.board(GLOBAL_BOARD),
             clock=context.reactor,
             now_ms=now_ms,
             meter=context.metrics,
@@ -103,7 +113,7 @@ class BackendBuilder:
         """The projector sets the ledger's totals on the board, and a sweep compares the two."""
         context, stores = self._context, self._stores
         self._projector = Projector(
-            ledger=stores.ledger,
+            ledger=stores.ledger.board(GLOBAL_BOARD),
             board=stores.board,
             clock=context.reactor,
             on_changes=self._on_changes,
@@ -114,7 +124,11 @@ class BackendBuilder:
         )
         await context.lifecycle.start(self._projector)
         sweep = BoardSweep(
-            ledger=stores.ledger, board=stores.board, projector=self._projector, clock=context.reactor, meter=context.metrics
+            ledger=stores.ledger.board(GLOBAL_BOARD),
+            board=stores.board,
+            projector=self._projector,
+            clock=context.reactor,
+            meter=context.metrics,
         )
         await context.lifecycle.start(sweep)
         stores.redis.on_up(self._projector.catch_up_soon)
@@ -138,14 +152,53 @@ class BackendBuilder:
         )
         self._health.add(lambda: _redis_conditions(self._stores.redis))
         self._health.add(lambda: _board_conditions(self._projector))
+        self._health.add(lambda: _boards_conditions(self._boards))
         await context.lifecycle.start(self._health)
+
+    async def _start_boards(self) -> None:
+        """The boards beside the global one. Raises BadSettings for a file that the ledger cannot follow."""
+        context = self._context
+        self._boards = Boards(
+            ledger=self._stores.ledger,
+            definitions=context.boards,
+            ranking=self._ranking,
+            projector=self._projector,
+            open_series=self._open_series,
+            clock=context.reactor,
+            meter=context.metrics,
+        )
+        try:
+            await context.lifecycle.start(self._boards)
+        except BoardCannotChange as trouble:
+            raise BadSettings(f"SCOREBOARD_BOARDS_FILE ({context.settings.boards_file}): {trouble}") from None
+        self._stores.redis.on_up(self._boards.catch_up_soon)
+
+    def _open_series(self, fed: FedBoard) -> BoardSeries:
+        return BoardSeries(
+            fed,
+            open_bucket=self._open_bucket,
+            clock=self._context.reactor,
+            now_ms=self._stores.ledger_clock.now_ms,
+            meter=self._context.metrics,
+        )
+
+    def _open_bucket(self, bucket: BoardBucket) -> OpenBucket:
+        context, stores = self._context, self._stores
+        return open_bucket(
+            board=RedisBoard(bucket, stores.redis, context.reactor, now_ms, stores.board_messages),
+            ledger=stores.ledger.board(bucket),
+            clock=context.reactor,
+            now_ms=now_ms,
+            meter=context.metrics,
+            store_is_shared=context.settings.redis_url is not None,
+        )
 
     def _build_scorekeeper(self) -> None:
         """The scorekeeper is the only writer of awards."""
         context = self._context
         self._scorekeeper = Scorekeeper(
             ledger=self._stores.ledger,
-            projector=self._projector,
+            project=self._boards.project,
             rate_limiter=self._stores.rate_limiter,
             catalogue=context.catalogue,
             milestones=context.settings.score_milestones,
@@ -189,3 +242,11 @@ def _redis_conditions(client: RedisClient) -> Sequence[Condition]:
 def _board_conditions(projector: Projector) -> Sequence[Condition]:
     """Whether the board follows the ledger. While it does not, submissions are awarded and reads come from the ledger."""
     return [Condition(name="board", ok=projector.in_sync, serving=True, detail=projector.condition)]
+
+
+def _boards_conditions(boards: Boards) -> Sequence[Condition]:
+    """Whether the other boards follow the ledger."""
+    detail = (
+        "" if boards.in_sync else "A board beside the global one does not follow the ledger; its reads come from the ledger"
+    )
+    return [Condition(name="boards", ok=boards.in_sync, serving=True, detail=detail)]

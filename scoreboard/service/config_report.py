@@ -13,7 +13,7 @@ from config import BadSettings
 from config.kept_secrets import not_writable
 from config.settings import SECRETS, VARIABLES, Settings, load_settings
 from scoreboard.domain.value import Value
-from scoreboard.service.wiring import catalogue, redis_url, require_given_directory
+from scoreboard.service.wiring import boards, catalogue, redis_url, require_given_directory
 from scoreboard.storage.redis.connection import address
 from scoreboard.storage.redis.errors import RedisUnusable
 from scoreboard.storage.sql.errors import LedgerUnusable
@@ -49,13 +49,17 @@ def report_settings(environ: Mapping[str, str], secrets_in: Callable[[Any], dict
 
 def _complaints(settings: Settings) -> Iterator[str]:
     """What a start would refuse in the files and addresses that the settings name."""
-    for check in (catalogue, _check_ledger, _check_redis, _check_data_directory):
+    for check in (_check_files, _check_ledger, _check_redis, _check_data_directory):
         try:
             check(settings)
         except BadSettings as bad:
             yield from bad.complaints
         except (LedgerUnusable, RedisUnusable) as unusable:
             yield settings.in_operators_words(str(unusable))
+
+
+def _check_files(settings: Settings) -> None:
+    boards(settings, catalogue(settings))
 
 
 def _check_ledger(settings: Settings) -> None:

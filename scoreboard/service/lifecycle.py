@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.logger import Logger
 
 from config.settings import Settings
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.rules import Catalogue
 from scoreboard.failpoints import Failpoint
 from scoreboard.metrics import Metrics
@@ -74,6 +75,7 @@ class ServerContext:
 
     settings: Settings
     catalogue: Catalogue
+    boards: Sequence[BoardDefinition]
     capacity: Capacity
     failpoint: Failpoint
     reactor: Any

@@ -25,7 +25,7 @@ from scoreboard.service.edge import EdgeBuilder
 from scoreboard.service.endpoints import CannotListen
 from scoreboard.service.lifecycle import Lifecycle, ServerContext
 from scoreboard.service.stores import open_server_stores
-from scoreboard.service.wiring import catalogue, fitted_capacity
+from scoreboard.service.wiring import boards, catalogue, fitted_capacity
 from scoreboard.storage.redis.embedded import EmbeddedRedisBusy
 from scoreboard.storage.redis.errors import RedisUnusable
 from scoreboard.storage.sql.errors import LedgerUnusable
@@ -45,9 +45,11 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     LagWatch(reactor, metrics).setServiceParent(whole)
     notifier = Notifier(reactor, os.environ, metrics)
     notifier.setServiceParent(whole)
+    rules = catalogue(settings)
     context = ServerContext(
         settings=settings,
-        catalogue=catalogue(settings),
+        catalogue=rules,
+        boards=boards(settings, rules),
         capacity=capacity,
         failpoint=failpoint(settings.failpoint),
         reactor=reactor,

@@ -27,6 +27,7 @@ from scoreboard.service.wiring import (
 )
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.board import RedisBoard
+from scoreboard.storage.redis.board_messages import BoardMessages
 from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.embedded import EmbeddedRedis
 from scoreboard.storage.redis.key_roster import RedisKeyRoster
@@ -51,6 +52,7 @@ class ServerStores:
 
     redis: RedisClient
     board: RedisBoard
+    board_messages: BoardMessages
     rate_limiter: RedisRateLimiter
     tickets: RedisTickets
     session_store: RedisSessionStore
@@ -64,7 +66,8 @@ async def open_server_stores(context: ServerContext) -> ServerStores:
     """Open the stores, Redis first. The server starts without Redis, but not without the ledger."""
     reactor, meter = context.reactor, context.metrics
     redis = await _open_redis(context)
-    board = RedisBoard(GLOBAL_BOARD, redis, reactor, now_ms)
+    board_messages = BoardMessages(redis)
+    board = RedisBoard(GLOBAL_BOARD, redis, reactor, now_ms, board_messages)
     rate_limiter = RedisRateLimiter(redis, MemoryRateLimiter(monotonic_ms), reactor, meter)
     key_watch = await _open_key_watch(context, redis)
     ledger, player_store = await _open_sql(context)
@@ -74,6 +77,7 @@ async def open_server_stores(context: ServerContext) -> ServerStores:
     return ServerStores(
         redis=redis,
         board=board,
+        board_messages=board_messages,
         rate_limiter=rate_limiter,
         tickets=RedisTickets(redis),
         session_store=session_store,

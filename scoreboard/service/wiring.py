@@ -5,16 +5,18 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import SecretStr
 from twisted.logger import Logger
 
 from config import BadSettings
+from config.boards import load_boards
 from config.catalogue import load_catalogue
 from config.settings import Settings
 from scoreboard.boundaries.health import Meter
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.grants import Keyring, keyring
 from scoreboard.domain.limits import Limit
 from scoreboard.domain.rules import ActionRule
@@ -89,6 +91,14 @@ def catalogue(settings: Settings) -> Mapping[str, ActionRule]:
     try:
         is_packaged = "actions_file" not in settings.model_fields_set
         return load_catalogue(settings.actions_file, settings.action_expiration_ms, is_packaged=is_packaged)
+    except BadSettings as bad:
+        raise BadSettings(*map(settings.in_operators_words, bad.complaints)) from None
+
+
+def boards(settings: Settings, action_types: Collection[str]) -> Sequence[BoardDefinition]:
+    """The boards, the global one first. Raises BadSettings."""
+    try:
+        return load_boards(settings.boards_file, action_types)
     except BadSettings as bad:
         raise BadSettings(*map(settings.in_operators_words, bad.complaints)) from None
 

@@ -9,6 +9,7 @@ import msgspec
 
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
+from scoreboard.domain.boards import DEFAULT_BOARD
 from scoreboard.domain.health import Condition
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, SUSPENDED, Reason, Refusal, malformed, unavailable
 from scoreboard.domain.rules import ActionRule, FieldRule
@@ -16,6 +17,7 @@ from scoreboard.domain.value import Value
 from scoreboard.net.http.bearer import INVALID_TOKEN, UNAUTHORIZED
 from scoreboard.net.http.refusals import NOT_FOUND
 from scoreboard.web import action_schemas, schemas
+from scoreboard.web.board_schemas import BoardInfo, BoardsData
 from scoreboard.web.query_params import WAIT_S_DEFAULT, WAIT_S_MAX
 from scoreboard.web.request_bodies import InitializeRequest, SettingsRequest, SubmitRequest
 from scoreboard.web.schemas import Shape, Success
@@ -78,6 +80,10 @@ _JUDGED: Final = (
     Reason.DAILY_LIMIT,
     Reason.SCORE_LIMIT,
 )
+
+
+#: The parameters that choose a board and one of its buckets.
+_BOARD_NAMES: Final = (("query", "board", "daily"), ("query", "period", "daily"), ("query", "bucket", "2025-10-22"))
 
 
 class Operation(Value, frozen=True, kw_only=True):
@@ -162,8 +168,9 @@ LEADERBOARD: Final = Operation(
     method="get",
     path="/api/v1/scores/leaderboard",
     name="leaderboard",
-    summary="A range of the board; with If-None-Match, 304 while it reads the same",
+    summary="A range of a board, the global one by default; with If-None-Match, 304 while it reads the same",
     query=(("limit", 1, LIMIT_MAX, LIMIT_DEFAULT), ("offset", 0, OFFSET_MAX, 0)),
+    texts=_BOARD_NAMES,
     answer=Success(
         data=schemas.BoardData(
             leaderboard=[_row(1, "user-123", "player_one", 9500, 30), _row(2, "user-456", "pro_gamer", 8700, 25)],
@@ -220,11 +227,40 @@ STREAM: Final = Operation(
     refusals=_VIEWED,
 )
 
+BOARDS: Final = Operation(
+    method="get",
+    path="/api/v1/boards",
+    name="boards",
+    summary="All boards: what counts on them, their present buckets, and how many players are on them",
+    answer=Success(
+        data=BoardsData(
+            boards=[
+                BoardInfo(board=DEFAULT_BOARD, title="All time", score="sum", order="desc", keep_closed=0, players=310),
+                BoardInfo(
+                    board="daily",
+                    title="Today",
+                    score="sum",
+                    order="desc",
+                    period="daily",
+                    zone="UTC",
+                    bucket="2025-10-22",
+                    begins_at="2025-10-22T00:00:00Z",
+                    ends_at="2025-10-23T00:00:00Z",
+                    keep_closed=7,
+                    players=42,
+                ),
+            ]
+        )
+    ),
+    refusals=_VIEWED,
+)
+
 ME: Final = Operation(
     method="get",
     path="/api/v1/scores/me",
     name="me",
-    summary="The player's own score and rank",
+    summary="The player's own score and rank on a board, the global one by default",
+    texts=_BOARD_NAMES,
     answer=Success(
         data=schemas.RankData(
             user_id="user-789", username="current_user", score=1250, rank=45, percentile=85.5, last_updated="2025-10-22T10:20:00Z"

@@ -1,10 +1,12 @@
-"""Query parameters, strictly read: the range of a leaderboard; cursor, wait and ticket of streams and long polls."""
+"""Query parameters, strictly read: board, bucket and range of a leaderboard; cursor, wait and ticket of streams and polls."""
 
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import unquote
 
 from scoreboard.domain.board_pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
+from scoreboard.domain.boards import BOARD_OF_PERIOD, DEFAULT_BOARD
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.refusals import Refused, malformed
 from scoreboard.domain.value import Value
@@ -13,7 +15,17 @@ WAIT_S_DEFAULT: Final = 25
 WAIT_S_MAX: Final = 30
 _NAMES: Final = frozenset({"since", "wait", "ticket", "lastEventId"})
 _RANGE: Final = {"limit": (1, LIMIT_MAX), "offset": (0, OFFSET_MAX)}
+_BOARD_NAMES: Final = frozenset({"board", "period", "bucket"})
 _NO_CURSOR: Final = "must be <epoch>.<seq>, once"
+
+
+class BoardQuery(Value, frozen=True, kw_only=True):
+    """A range of a bucket of a board. Without ``bucket`` it is the present one."""
+
+    limit: int
+    offset: int
+    board_id: str
+    bucket: str | None
 
 
 class ChangesQuery(Value, frozen=True, kw_only=True):
@@ -46,14 +58,28 @@ def read_changes_query(query: bytes, last_event_id: bytes | None = None) -> Chan
     return ChangesQuery(since=since, wait_s=wait_s, ticket=found.get("ticket"))
 
 
-def read_range(query: bytes) -> tuple[int, int]:
-    """(limit, offset) of a leaderboard's query string; raises Refused. Unknown parameters are ignored."""
+def read_board_query(query: bytes) -> BoardQuery:
+    """The query string of a leaderboard; raises Refused. Unknown parameters are ignored."""
     found: dict[str, int] = {}
+    named: dict[str, str] = {}
     for parameter in query.decode("latin-1").split("&") if query else ():
         name, _, text = parameter.partition("=")
         if name in _RANGE:
             found[name] = _whole_number(name, "" if name in found else text, *_RANGE[name])
-    return found.get("limit", LIMIT_DEFAULT), found.get("offset", 0)
+        elif name in _BOARD_NAMES:
+            if name in named:
+                raise Refused(malformed(name, "must be given once"))
+            named[name] = unquote(text, errors="replace")
+    board_id = named.get("board", DEFAULT_BOARD)
+    if "period" in named:
+        if "board" in named:
+            raise Refused(malformed("period", "cannot stand beside board"))
+        if named["period"] not in BOARD_OF_PERIOD:
+            raise Refused(malformed("period", f"must be one of {', '.join(BOARD_OF_PERIOD)}"))
+        board_id = BOARD_OF_PERIOD[named["period"]]
+    return BoardQuery(
+        limit=found.get("limit", LIMIT_DEFAULT), offset=found.get("offset", 0), board_id=board_id, bucket=named.get("bucket")
+    )
 
 
 def _cursor(field: str, text: str | None) -> Cursor | None:

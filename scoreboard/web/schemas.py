@@ -9,9 +9,10 @@ from typing import Annotated, Final, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from scoreboard.domain.actions import Receipt
+from scoreboard.domain.actions import BoardRank, Receipt
 from scoreboard.domain.board_pages import Page, PlayerRank
 from scoreboard.domain.board_state import History
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.health import Condition
 from scoreboard.domain.players import SCORE_MILESTONE, Achievement, Player
@@ -40,13 +41,23 @@ class Success(Shape, Generic[Data], frozen=True, kw_only=True):
     data: Data
 
 
+class BoardRankData(Shape, frozen=True, kw_only=True):
+    """The ranks on a board beside the global one, after and before an award that moved it."""
+
+    board: str
+    bucket: str | UnsetType = UNSET
+    rank: int | None
+    previous_rank: int | None
+
+
 class ReceiptData(Shape, frozen=True, kw_only=True):
-    """The points, total and ranks of an award."""
+    """The points, total and ranks of an award. ``boards`` are the ranks on other boards that it moved."""
 
     score_awarded: int
     new_total_score: int
     current_rank: int | None
     previous_rank: int | None
+    boards: list[BoardRankData] | UnsetType = UNSET
     degraded: Degraded = UNSET
 
 
@@ -78,8 +89,10 @@ class RowData(Shape, frozen=True, kw_only=True):
 
 
 class BoardData(Shape, frozen=True, kw_only=True):
-    """A range of the board; ``total`` counts all players on it."""
+    """A range of a board; ``total`` counts all players on it. ``board`` and ``bucket`` are absent for the global board."""
 
+    board: str | UnsetType = UNSET
+    bucket: str | UnsetType = UNSET
     leaderboard: list[RowData]
     total: int
     timestamp: Time
@@ -109,8 +122,10 @@ class ChangesData(Shape, frozen=True, kw_only=True):
 
 
 class RankData(Shape, frozen=True, kw_only=True):
-    """One player's rank. Without a score, rank, percentile and time are null."""
+    """One player's rank. Without a score, rank, percentile and time are null. ``board`` and ``bucket`` as in BoardData."""
 
+    board: str | UnsetType = UNSET
+    bucket: str | UnsetType = UNSET
     user_id: str
     username: str
     score: int
@@ -202,8 +217,13 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         new_total_score=receipt.total,
         current_rank=receipt.rank,
         previous_rank=receipt.previous_rank,
+        boards=[_board_rank_data(rank) for rank in receipt.boards] or UNSET,
         degraded=receipt.degraded or UNSET,
     )
+
+
+def _board_rank_data(one: BoardRank) -> BoardRankData:
+    return BoardRankData(board=one.board_id, bucket=one.bucket or UNSET, rank=one.rank, previous_rank=one.previous_rank)
 
 
 def grant_data(grant: Grant, signature: str) -> GrantData:
@@ -217,9 +237,22 @@ def grant_data(grant: Grant, signature: str) -> GrantData:
     )
 
 
-def board_data(page: Page) -> BoardData:
+def board_data(page: Page, bucket: BoardBucket) -> BoardData:
     """The data of a page."""
-    return BoardData(leaderboard=_rows(page), total=page.total, timestamp=iso(page.read_at_ms), degraded=page.degraded or UNSET)
+    return BoardData(
+        **_named(bucket),
+        leaderboard=_rows(page),
+        total=page.total,
+        timestamp=iso(page.read_at_ms),
+        degraded=page.degraded or UNSET,
+    )
+
+
+def _named(bucket: BoardBucket) -> dict[str, str]:
+    """The names of a bucket; none for the global board."""
+    if bucket.is_global:
+        return {}
+    return {"board": bucket.board_id, "bucket": bucket.bucket} if bucket.bucket else {"board": bucket.board_id}
 
 
 def changes_data(history: History) -> ChangesData:
@@ -259,9 +292,10 @@ def _rows(page: Page) -> list[RowData]:
     ]
 
 
-def rank_data(player: Player, player_rank: PlayerRank) -> RankData:
+def rank_data(player: Player, player_rank: PlayerRank, bucket: BoardBucket) -> RankData:
     """The data of a player's rank, with the name that the token gives."""
     return RankData(
+        **_named(bucket),
         user_id=player.user_id,
         username=player.username,
         score=player_rank.points,

@@ -9,27 +9,30 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from scoreboard.boundaries.boards import Boards
 from scoreboard.boundaries.health import Meter
-from scoreboard.boundaries.ranking import Ranking
 from scoreboard.boundaries.scorekeeper import Scorekeeper
 from scoreboard.caches import BoundedCache
 from scoreboard.domain.actions import ClientInfo, Submission
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.grants import Grant, Keyring, verify
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, PRIVATE_JSON, Response
+from scoreboard.web.board_schemas import BoardInfo, BoardsData, board_info
 from scoreboard.web.conditional import TaggedResponse, tagged
-from scoreboard.web.query_params import read_range
+from scoreboard.web.query_params import read_board_query
 from scoreboard.web.request_bodies import read_submission
 from scoreboard.web.request_guard import ONE, Charge, RequestGuard
 from scoreboard.web.schemas import ReceiptAnswer, Success, already_used, board_data, encode, rank_data, receipt_data
 
 #: How many submissions a wrong signature counts for.
 FORGERY_COST: Final = 5
-BOARDS_CACHED_MAX: Final = 256
+PAGES_CACHED_MAX: Final = 256
 RANKS_CACHED_MAX: Final = 10_000
 
 _FORGERY: Final = Charge(cost=FORGERY_COST)
@@ -44,17 +47,17 @@ class ScoreHandlers:
 
     guard: RequestGuard
     scorekeeper: Scorekeeper
-    ranking: Ranking
+    boards: Boards
     ring: Keyring
     clock: IReactorTime
     now_ms: Callable[[], int]
     meter: Meter
     _log = Logger()
 
-    _boards: BoundedCache[tuple[Cursor, int, int, int], TaggedResponse] = field(
-        default_factory=lambda: BoundedCache(BOARDS_CACHED_MAX), init=False
+    _pages: BoundedCache[tuple[str, Cursor, int, int, int], TaggedResponse] = field(
+        default_factory=lambda: BoundedCache(PAGES_CACHED_MAX), init=False
     )
-    _ranks: BoundedCache[tuple[str, str], tuple[Cursor, int, Response]] = field(
+    _ranks: BoundedCache[tuple[str, str, str], tuple[Cursor, int, Response]] = field(
         default_factory=lambda: BoundedCache(RANKS_CACHED_MAX), init=False
     )
 
@@ -76,28 +79,48 @@ class ScoreHandlers:
     async def leaderboard(self, request: Request) -> Response:
         """Read a range of the board, or 304 to a client that has it."""
         await self.guard.require_viewer(request)
-        limit, offset = read_range(request.query)
-        ledger_ahead_count = self.ranking.ledger_ahead_count
-        known = self._boards.get((self.ranking.cursor, ledger_ahead_count, limit, offset))
+        asked = read_board_query(request.query)
+        ranking = self.boards.ranking(asked.board_id, asked.bucket)
+        limit, offset, bucket, ledger_ahead_count = asked.limit, asked.offset, ranking.bucket, ranking.ledger_ahead_count
+        known = self._pages.get((bucket.key, ranking.cursor, ledger_ahead_count, limit, offset))
         if known is None:
-            page = await self.ranking.page(offset, limit)
-            body = encode(Success(data=board_data(page)))
+            page = await ranking.page(offset, limit)
+            body = encode(Success(data=board_data(page, bucket)))
             if page.degraded:
                 return Response(200, body, _UNCACHED)
-            known = tagged(b'"%d-%d-%d-%d"' % (page.cursor.epoch, page.cursor.seq, limit, offset), body, _BOARD)
-            self._boards.put((page.cursor, ledger_ahead_count, limit, offset), known)
+            tag = b"%d-%d-%d-%d" % (page.cursor.epoch, page.cursor.seq, limit, offset)
+            if not bucket.is_global:
+                tag = bucket.key.encode() + b"-" + tag
+            known = tagged(b'"%b"' % tag, body, _BOARD)
+            self._pages.put((bucket.key, page.cursor, ledger_ahead_count, limit, offset), known)
         return known.answer(request)
+
+    async def list_boards(self, request: Request) -> Response:
+        """Read what boards there are, their present buckets, and how many players are on them."""
+        await self.guard.require_viewer(request)
+        found = [await self._board(definition) for definition in self.boards.definitions]
+        return Response(200, encode(Success(data=BoardsData(boards=found))), PRIVATE_JSON)
+
+    async def _board(self, definition: BoardDefinition) -> BoardInfo:
+        try:
+            present = self.boards.present(definition.board_id)
+            players = 0 if present is None else (await self.boards.ranking(definition.board_id).page(0, 1)).total
+        except (Refused, StoreUnavailable):  # it is being filled in, or no store answers
+            return board_info(definition, None, None)
+        return board_info(definition, present, players)
 
     async def me(self, request: Request) -> Response:
         """Read the player's own score and rank."""
         player = await self.guard.require_viewer(request)
-        key = (player.user_id, player.username)
-        ledger_ahead_count = self.ranking.ledger_ahead_count
+        asked = read_board_query(request.query)
+        ranking = self.boards.ranking(asked.board_id, asked.bucket)
+        key = (player.user_id, player.username, ranking.bucket.key)
+        ledger_ahead_count = ranking.ledger_ahead_count
         known = self._ranks.get(key)
-        if known is not None and known[0] == self.ranking.cursor and known[1] == ledger_ahead_count:
+        if known is not None and known[0] == ranking.cursor and known[1] == ledger_ahead_count:
             return known[2]
-        player_rank = await self.ranking.rank_of(player.user_id)
-        answer = Response(200, encode(Success(data=rank_data(player, player_rank))), PRIVATE_JSON)
+        player_rank = await ranking.rank_of(player.user_id)
+        answer = Response(200, encode(Success(data=rank_data(player, player_rank, ranking.bucket))), PRIVATE_JSON)
         if not player_rank.degraded:
             self._ranks.put(key, (player_rank.cursor, ledger_ahead_count, answer))
         return answer

@@ -8,6 +8,7 @@ from scoreboard.boundaries.announcer import EventEncoder
 from scoreboard.domain.actions import AwardSummary
 from scoreboard.domain.board_pages import Around, Page, PlayerRank, RankRange, Row, View
 from scoreboard.domain.board_state import History
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
@@ -47,6 +48,7 @@ class FakeRanking:
     """A Ranking whose pages the test writes."""
 
     def __init__(self) -> None:
+        self.bucket = GLOBAL_BOARD
         self.cursor = Cursor(epoch=1, seq=0)
         self.ledger_ahead_count = 0
         self.rows: tuple[Row, ...] = ()

@@ -14,20 +14,26 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from scoreboard.actors.board_series import STEP_S as SERIES_STEP_S
+from scoreboard.actors.board_series import BoardSeries
 from scoreboard.actors.board_sweep import ROUND_S_MIN, STEP_S, BoardSweep
+from scoreboard.actors.boards import LOOK_S, Boards
 from scoreboard.actors.health import POLL_INTERVAL_S, HealthMonitor
 from scoreboard.actors.key_watch import EXCHANGE_S, KeyWatch
 from scoreboard.actors.ledger_clock import POLL_S as CLOCK_POLL_S
 from scoreboard.actors.ledger_clock import LedgerClock
 from scoreboard.actors.projector import POLL_S, REBUILD_LOCK_MS, Projector
+from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.suspension_watcher import POLL_S as WATCHER_POLL_S
 from scoreboard.actors.suspension_watcher import SuspensionWatcher
-from scoreboard.domain.boards import GLOBAL_BOARD, BoardDefinition
+from scoreboard.boundaries.board_ledger import BoardLedger
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition, FedBoard
 from scoreboard.domain.grants import keyring
 from scoreboard.domain.ledger_state import LedgerState
 from scoreboard.domain.players import PlayerChange
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard
+from scoreboard.storage.memory.board_ledger import MemoryBoardLedger
 from scoreboard.storage.memory.key_roster import MemoryKeyRoster
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.storage.memory.players import MemoryPlayerStore
@@ -73,17 +79,36 @@ def fail() -> NoReturn:
 class FaultyLedger(MemoryLedger):
     """A ledger whose reads by loops fail, not as a store that is unavailable does."""
 
-    async def state(self, board: BoardDefinition) -> LedgerState:
-        fail()
-
-    async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
-        fail()
+    def board(self, bucket: BoardBucket) -> BoardLedger:
+        return FaultyBoardLedger(self, bucket)
 
     async def clock_ms(self) -> int:
         fail()
 
     async def ping(self) -> None:
         fail()
+
+
+class FaultyBoardLedger(MemoryBoardLedger):
+    async def state(self) -> LedgerState:
+        fail()
+
+    async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
+        fail()
+
+
+class FaultyFiller(MemoryLedger):
+    """A ledger that fills in no page after the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pages = 0
+
+    async def fill_boards(self, players_max: int) -> bool:
+        self.pages += 1
+        if self.pages > 1:
+            fail()
+        return True
 
 
 class FaultyPlayerStore(MemoryPlayerStore):
@@ -94,8 +119,13 @@ class FaultyPlayerStore(MemoryPlayerStore):
 class RebuildingLedger(MemoryLedger):
     """A ledger that does not end a rebuild."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def board(self, bucket: BoardBucket) -> BoardLedger:
+        return RebuildingBoardLedger(self, bucket)
+
+
+class RebuildingBoardLedger(MemoryBoardLedger):
+    def __init__(self, ledger: MemoryLedger, bucket: BoardBucket) -> None:
+        super().__init__(ledger, bucket)
         self.never: Deferred[str] = Deferred()  # kept here, so that the coroutine that waits for it is not collected
 
     async def position(self) -> str:
@@ -112,7 +142,9 @@ class FaultyLockBoard(MemoryBoard):
 
 
 def projector_on(ledger: MemoryLedger, board: MemoryBoard, harness: Harness) -> Projector:
-    projector = Projector(ledger=ledger, board=board, clock=harness.clock, on_changes=lambda *_: None, meter=harness.meter)
+    projector = Projector(
+        ledger=ledger.board(GLOBAL_BOARD), board=board, clock=harness.clock, on_changes=lambda *_: None, meter=harness.meter
+    )
     result_of(projector.start())
     return projector
 
@@ -135,7 +167,9 @@ def start_sweep(harness: Harness) -> None:
     board = memory_board()
     projector = projector_on(MemoryLedger(), board, harness)
     assert projector.in_sync
-    sweep = BoardSweep(ledger=FaultyLedger(), board=board, projector=projector, clock=harness.clock, meter=harness.meter)
+    sweep = BoardSweep(
+        ledger=FaultyLedger().board(GLOBAL_BOARD), board=board, projector=projector, clock=harness.clock, meter=harness.meter
+    )
     result_of(sweep.start())
 
 
@@ -167,6 +201,31 @@ def start_watcher(harness: Harness) -> None:
     result_of(watcher.start())
 
 
+def start_filler(harness: Harness) -> None:
+    ledger = FaultyFiller()
+    projector = projector_on(ledger, memory_board(), harness)
+    ranking = Ranking(
+        board=memory_board(), ledger=ledger.board(GLOBAL_BOARD), clock=harness.clock, now_ms=lambda: NOW, meter=harness.meter
+    )
+    definitions = (BoardDefinition(board_id="global", title="All time"), BoardDefinition(board_id="wins", title="Wins"))
+    boards = Boards(
+        ledger=ledger,
+        definitions=definitions,
+        ranking=ranking,
+        projector=projector,
+        open_series=lambda _: fail(),
+        clock=harness.clock,
+        meter=harness.meter,
+    )
+    result_of(boards.start())
+
+
+def start_series(harness: Harness) -> None:
+    fed = FedBoard(number=1, definition=BoardDefinition(board_id="wins", title="Wins"))
+    series = BoardSeries(fed, open_bucket=lambda _: fail(), clock=harness.clock, now_ms=lambda: NOW, meter=harness.meter)
+    result_of(series.start())
+
+
 class Case(NamedTuple):
     start: Callable[[Harness], None]
     interval_s: float
@@ -176,6 +235,8 @@ CASES: Final = {
     "projector": Case(start_projector, POLL_S),
     "rebuild_lock": Case(start_rebuild, REBUILD_LOCK_MS / 3000),
     "board_sweep": Case(start_sweep, STEP_S),
+    "board_filler": Case(start_filler, LOOK_S),
+    "board_series": Case(start_series, SERIES_STEP_S),
     "health_monitor": Case(start_health, POLL_INTERVAL_S),
     "key_watch": Case(start_key_watch, EXCHANGE_S),
     "ledger_clock": Case(start_ledger_clock, CLOCK_POLL_S),

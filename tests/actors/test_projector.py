@@ -17,8 +17,9 @@ from scoreboard.actors.board_sweep import PLAYERS_PER_STEP, SETTLE_S, STEP_S, Bo
 from scoreboard.actors.degraded_reads import PAUSE_S, RANKS_WAITING_MAX
 from scoreboard.actors.projector import POLL_S, POLLS_PER_FOLLOW, RETRY_S, Projector
 from scoreboard.actors.ranking import LAGGING_S_MAX, Ranking
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.domain.board_state import BoardState
-from scoreboard.domain.boards import GLOBAL_BOARD
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import DamagedBoard, StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
@@ -26,6 +27,7 @@ from scoreboard.domain.judgement import Award
 from scoreboard.domain.ledger_state import LedgerState
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
+from scoreboard.storage.memory.board_ledger import MemoryBoardLedger
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, FakeMeter
 from tests.awaiting import result_of
@@ -39,8 +41,17 @@ class CountingLedger(MemoryLedger):
         super().__init__(clock_ms=clock_ms)
         self.asked = 0
 
+    def board(self, bucket: BoardBucket) -> BoardLedger:
+        return CountingBoardLedger(self, bucket)
+
+
+class CountingBoardLedger(MemoryBoardLedger):
+    def __init__(self, ledger: CountingLedger, bucket: BoardBucket) -> None:
+        super().__init__(ledger, bucket)
+        self.counting = ledger
+
     async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
-        self.asked += 1
+        self.counting.asked += 1
         return await super().accounts_of(user_ids)
 
 
@@ -55,14 +66,14 @@ class Server:
         self.received: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
             board=self.board,
-            ledger=ledger,
+            ledger=ledger.board(GLOBAL_BOARD),
             clock=clock,
             now_ms=lambda: NOW,
             meter=self.meter,
             lagging_s=lambda: self.projector.lagging_s,
         )
         self.projector = Projector(
-            ledger=ledger,
+            ledger=ledger.board(GLOBAL_BOARD),
             board=self.board,
             clock=clock,
             on_changes=self.on_changes,
@@ -70,7 +81,9 @@ class Server:
             meter=self.meter,
             store_is_shared=store_is_shared,
         )
-        self.sweep = BoardSweep(ledger=ledger, board=self.board, projector=self.projector, clock=clock, meter=self.meter)
+        self.sweep = BoardSweep(
+            ledger=ledger.board(GLOBAL_BOARD), board=self.board, projector=self.projector, clock=clock, meter=self.meter
+        )
         result_of(self.projector.start())
         result_of(self.sweep.start())
 

@@ -10,10 +10,12 @@ from twisted.internet.task import Clock
 
 from scoreboard.actors.board_writer import BoardWriter
 from scoreboard.actors.rebuild import every_standing, rebuild
-from scoreboard.domain.boards import GLOBAL_BOARD
+from scoreboard.boundaries.board_ledger import BoardLedger
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard
+from scoreboard.storage.memory.board_ledger import MemoryBoardLedger
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW
 from tests.awaiting import result_of
@@ -21,21 +23,14 @@ from tests.storage.claims import claim
 
 
 class MovingLedger(MemoryLedger):
-    """A ledger with pages of three players. Between two pages some players get an award, lose points or are reset."""
+    """A ledger in which some players get an award, lose points or are reset between two pages of its standings."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(clock_ms=lambda: NOW)
         self.random, self.moves = random.Random(seed), False
 
-    async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
-        page = await super().ranked(after, 3)
-        await self._move()
-        return page
-
-    async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
-        page = await super().unranked(after_user_id, 3)
-        await self._move()
-        return page
+    def board(self, bucket: BoardBucket) -> BoardLedger:
+        return MovingBoardLedger(self, bucket)
 
     async def move(self) -> None:
         user = f"user-{self.random.randrange(30)}"
@@ -43,12 +38,30 @@ class MovingLedger(MemoryLedger):
             order = ResetOrder(reset_id="r", user_ids=(user,), operator="root", reason="", at_ms=NOW)
             await self.reset(order)
         else:
-            await self.award([claim(user, self.random.randrange(-50, 50), at_ms=NOW + len(self._entries))], [])
+            await self.award([claim(user, self.random.randrange(-50, 50), at_ms=NOW + len(self.recorded))], [])
 
-    async def _move(self) -> None:
+    async def move_on(self) -> None:
         if self.moves:
             for _ in range(3):
                 await self.move()
+
+
+class MovingBoardLedger(MemoryBoardLedger):
+    """Pages of three players, and moves between them."""
+
+    def __init__(self, ledger: MovingLedger, bucket: BoardBucket) -> None:
+        super().__init__(ledger, bucket)
+        self.moving = ledger
+
+    async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
+        page = await super().ranked(after, 3)
+        await self.moving.move_on()
+        return page
+
+    async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
+        page = await super().unranked(after_user_id, 3)
+        await self.moving.move_on()
+        return page
 
 
 async def paused(_seconds: float) -> None:
@@ -62,12 +75,12 @@ def test_a_board_that_changes_during_a_rebuild_equals_the_ledger_after_one_follo
         result_of(ledger.move())
     clock = Clock()
     ledger.moves = True
-    epoch, _ = result_of(rebuild(ledger, board, None, paused))
+    epoch, _ = result_of(rebuild(ledger.board(GLOBAL_BOARD), board, None, paused))
     ledger.moves = False
-    writer = BoardWriter(ledger=ledger, board=board, clock=clock, on_changes=lambda _cursor, _changes: None)
+    writer = BoardWriter(ledger=ledger.board(GLOBAL_BOARD), board=board, clock=clock, on_changes=lambda _cursor, _changes: None)
     result_of(writer.follow(epoch, board.shared_state.position))
     assert board.shared_state.standings == ledger.standings
-    assert board.shared_state.order == [one.user_id for one in result_of(ledger.top(0, 100))]
+    assert board.shared_state.order == [one.user_id for one in result_of(ledger.board(GLOBAL_BOARD).top(0, 100))]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -77,7 +90,7 @@ def test_a_rebuild_that_reads_a_player_twice_gets_a_newer_standing_on_the_board(
         result_of(ledger.move())
     ledger.moves = True
     seen: dict[str, Standing] = {}
-    for one in result_of(_all(every_standing(ledger, paused))):
+    for one in result_of(_all(every_standing(ledger.board(GLOBAL_BOARD), paused))):
         before = seen.get(one.user_id)
         assert before is None or one.version > before.version
         assert before is None or before.reached_at_ms is None or one.reached_at_ms is not None

@@ -154,7 +154,9 @@ class Simulation:
         result_of(self.writer.begin(1))
         meter = FakeMeter()
         self.ledger = MemoryLedger()
-        self.ranking = Ranking(board=self.board, ledger=self.ledger, clock=self.clock, now_ms=lambda: NOW, meter=meter)
+        self.ranking = Ranking(
+            board=self.board, ledger=self.ledger.board(GLOBAL_BOARD), clock=self.clock, now_ms=lambda: NOW, meter=meter
+        )
         self.announcer = Announcer(
             ranking=self.ranking,
             forbids_spectators=lambda _user_id: False,

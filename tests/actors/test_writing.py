@@ -44,14 +44,14 @@ class Harness:
         self.answered: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
             board=self.board,
-            ledger=self.ledger,
+            ledger=self.ledger.board(GLOBAL_BOARD),
             clock=self.clock,
             now_ms=self.now_ms,
             meter=self.meter,
             lagging_s=lambda: self.projector.lagging_s,
         )
         self.projector = Projector(
-            ledger=self.ledger,
+            ledger=self.ledger.board(GLOBAL_BOARD),
             board=self.board,
             clock=self.clock,
             on_changes=self.on_changes,
@@ -62,7 +62,7 @@ class Harness:
         ids = itertools.count()
         self.scorekeeper = Scorekeeper(
             ledger=self.ledger,
-            projector=self.projector,
+            project=self.projector.project,
             rate_limiter=MemoryRateLimiter(self.now_ms),
             catalogue={"COMPLETE_QUEST": RULE},
             milestones=(100, 250),
@@ -190,7 +190,7 @@ def test_a_claim_that_waits_too_long_is_refused_and_the_ledger_gets_the_time_lef
     harness.ledger.resume()
     assert isinstance(outcome_of(late), Receipt)
     assert harness.ledger.seconds_allowed == AWARD_S_MAX - (module.CLAIM_WAITS_S_MAX - 1)
-    assert result_of(harness.ledger.account("bob")) is None
+    assert result_of(harness.ledger.board(GLOBAL_BOARD).account("bob")) is None
 
 
 def test_only_a_claim_that_did_not_reach_the_ledger_is_answered_as_not_awarded(harness: Harness) -> None:
@@ -256,11 +256,11 @@ def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_data(harness: Harness)
 
 def test_no_epoch_begins_on_a_run_of_redis_that_takes_no_writes(harness: Harness) -> None:
     harness.award("amy", 1)
-    before = result_of(harness.ledger.state(GLOBAL_BOARD)).epoch
+    before = result_of(harness.ledger.board(GLOBAL_BOARD).state()).epoch
     harness.board.shared_state.restart()
     harness.board.read_only = True  # as the old master after a failover for a moment
     harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
-    assert result_of(harness.ledger.state(GLOBAL_BOARD)).epoch == before
+    assert result_of(harness.ledger.board(GLOBAL_BOARD).state()).epoch == before
     harness.board.read_only = False
     harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert harness.answered[-1][0].epoch > before
@@ -317,7 +317,7 @@ def test_a_player_suspended_during_a_silence_of_the_ledger_is_refused_with_the_b
     assert outcome_of(waiting[0]) == SUSPENDED
     assert isinstance(outcome_of(waiting[1]), Receipt)
     assert isinstance(outcome_of(under_way), Receipt)
-    assert result_of(harness.ledger.account("amy")) is None
+    assert result_of(harness.ledger.board(GLOBAL_BOARD).account("amy")) is None
 
 
 def test_the_ledger_refuses_a_suspended_player_whom_the_scorekeeper_does_not_know(harness: Harness) -> None:

@@ -24,6 +24,7 @@ HTTP_ENDPOINTS: Final[dict[str, object]] = {
     INITIALIZE: ACTION,
     TICKET: {},
     "GET /api/v1/actions": None,
+    "GET /api/v1/boards": None,
     "GET /api/v1/scores/leaderboard": None,
     "GET /api/v1/scores/me": None,
     "GET /api/v1/scores/changes": None,

@@ -18,10 +18,11 @@ from typer.testing import CliRunner, Result
 from cli.context import AdminApi, CliContext
 from cli.main import app
 from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.actions import ClientInfo, Metadata
-from scoreboard.domain.boards import GLOBAL_BOARD
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import DAY_MS, Award, Claim
@@ -50,12 +51,31 @@ class FakeSettings:
     jwt_expiration_s: int = 86_400
 
 
+async def pages_of(ledger: BoardLedger) -> AsyncIterator[Sequence[Standing]]:
+    """All standings of a board."""
+    after = ""
+    while page := await ledger.accounts(after, 100):
+        yield page
+        after = page[-1].user_id
+
+
 @dataclass
 class FakeStores:
     ledger: Ledger
     player_store: PlayerStore
     board: Board | None
     closed: bool = False
+
+    @property
+    def standings(self) -> BoardLedger:
+        return self.ledger.board(GLOBAL_BOARD)
+
+    async def open_board(self, bucket: BoardBucket) -> Board | None:
+        if self.board is None:
+            return None
+        other = MemoryBoard(bucket, lambda: NOW_MS)
+        await other.rebuild(1, pages_of(self.ledger.board(bucket)), "")
+        return other
 
     async def close(self) -> None:
         self.closed = True
@@ -74,6 +94,8 @@ class FakeAdminApi:
     unreachable: bool = False
     backups: list[Path] = field(default_factory=list)
     BadSettings: type[Exception] = BadSettings
+    boards: tuple[BoardDefinition, ...] = (BoardDefinition(board_id="global", title="All time"),)
+    bad_boards: str = ""
 
     def settings_from(self, environ: Mapping[str, str], /, signs: bool = False) -> Any:
         if "PORT" in environ:
@@ -88,6 +110,11 @@ class FakeAdminApi:
 
     def action_types(self, settings: Any, /) -> Sequence[str]:
         return ["COMPLETE_QUEST", "WIN_MATCH", "RESET"]
+
+    def declared_boards(self, settings: Any, /) -> Sequence[BoardDefinition]:
+        if self.bad_boards:
+            raise BadSettings(self.bad_boards)
+        return self.boards
 
     def stores_named(self, settings: Any, /) -> AbstractContextManager[None]:
         return nullcontext()
@@ -109,14 +136,11 @@ class FakeAdminApi:
     async def rebuild_board(self, stores: FakeStores, take_over: bool = False, /) -> int:
         if stores.board is None:
             return 0
-        epoch, position = await stores.ledger.next_epoch(GLOBAL_BOARD, stores.board.run()), await stores.ledger.position()
-        return await stores.board.rebuild(epoch, self._pages(stores.ledger), position)
-
-    async def _pages(self, ledger: Ledger) -> AsyncIterator[Sequence[Standing]]:
-        after = ""
-        while page := await ledger.accounts(after, 100):
-            yield page
-            after = page[-1].user_id
+        epoch, position = (
+            await stores.ledger.board(GLOBAL_BOARD).next_epoch(stores.board.run()),
+            await stores.ledger.board(GLOBAL_BOARD).position(),
+        )
+        return await stores.board.rebuild(epoch, pages_of(stores.ledger.board(GLOBAL_BOARD)), position)
 
     async def project(self, stores: FakeStores, standings: Sequence[Standing], /) -> None:
         if stores.board is not None:

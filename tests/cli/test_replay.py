@@ -6,6 +6,7 @@ import json
 
 import msgspec
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from tests.awaiting import result_of
 from tests.cli.harness import CliHarness, action_id
@@ -73,7 +74,7 @@ def test_verify_finds_a_tampered_total(cli: CliHarness) -> None:
 
 def test_verify_finds_and_repairs_a_board_that_differs_from_the_ledger(cli: CliHarness) -> None:
     award_players(cli)
-    wrong = result_of(cli.admin.ledger.account("user-1"))
+    wrong = result_of(cli.admin.ledger.board(GLOBAL_BOARD).account("user-1"))
     result_of(cli.admin.board.set([msgspec.structs.replace(wrong, points=9_999, version=wrong.version + 1)]))
     assert findings(cli) == [
         {"user_id": "user-1", "where": "board", "expected": "100 points (version 1)", "found": "9,999 points (version 2)"}
@@ -86,14 +87,14 @@ def test_verify_finds_and_repairs_a_board_that_differs_from_the_ledger(cli: CliH
 
 def test_verify_finds_a_player_who_is_not_in_the_ledger(cli: CliHarness) -> None:
     award_players(cli)
-    unknown = msgspec.structs.replace(result_of(cli.admin.ledger.account("user-1")), user_id="unknown")
+    unknown = msgspec.structs.replace(result_of(cli.admin.ledger.board(GLOBAL_BOARD).account("user-1")), user_id="unknown")
     result_of(cli.admin.board.set([unknown]))
     assert [finding["user_id"] for finding in findings(cli)] == ["unknown"]
 
 
 def test_verify_rereads_the_board_before_a_difference_counts(cli: CliHarness) -> None:
     award_players(cli)
-    standing = result_of(cli.admin.ledger.account("user-1"))
+    standing = result_of(cli.admin.ledger.board(GLOBAL_BOARD).account("user-1"))
     cli.admin.ledger.standings["user-1"] = msgspec.structs.replace(standing, points=0, version=0)
     cli.clock.callLater(0.7, cli.admin.ledger.standings.update, {"user-1": standing})
     assert [finding["where"] for finding in findings(cli)] == ["user_scores"]
@@ -111,7 +112,7 @@ def test_verify_finds_a_reset_player_who_is_still_on_the_board(cli: CliHarness) 
     award_players(cli)
     cli.run("reset", "user", "user-1", "--reason", "r", "--yes")
     assert findings(cli) == []
-    back = msgspec.structs.replace(result_of(cli.admin.ledger.account("user-1")), reached_at_ms=1, version=9)
+    back = msgspec.structs.replace(result_of(cli.admin.ledger.board(GLOBAL_BOARD).account("user-1")), reached_at_ms=1, version=9)
     result_of(cli.server_board.set([back]))
     assert [(finding["user_id"], finding["expected"]) for finding in findings(cli)] == [("user-1", "not on the board")]
 

@@ -6,8 +6,12 @@ import json
 
 import pytest
 
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.errors import StoreUnavailable
+from tests.awaiting import result_of
 from tests.cli.harness import CliHarness
+
+WINS = BoardDefinition(board_id="wins", title="Wins")
 
 
 def test_once_prints_the_board(cli: CliHarness) -> None:
@@ -75,14 +79,26 @@ def test_top_refreshes_after_a_change_and_once_an_interval(cli: CliHarness) -> N
 def test_top_keeps_the_last_page_while_no_store_answers(cli: CliHarness) -> None:
     cli.award("user-1", number=1)
 
-    async def unavailable(offset: int, limit: int) -> object:
-        raise StoreUnavailable("no answer")
-
     def stop_answering() -> None:
-        cli.admin.board.page = cli.admin.ledger.top = unavailable
+        cli.admin.board.broken, cli.admin.ledger.broken = True, StoreUnavailable("no answer")
 
     cli.clock.callLater(5, stop_answering)
     shown = cli.run("top", terminal=True)
     last = shown.stdout[shown.stdout.rindex("Rank") :]
     assert "user-1" in last
     assert "no answer" in last
+
+
+def test_top_shows_another_board(cli: CliHarness) -> None:
+    result_of(cli.admin.ledger.declare_boards([WINS]))
+    result_of(cli.admin.ledger.fill_boards(100))
+    cli.award("user-1", 1_250, number=1)
+    shown = cli.run("top", "--board", "wins", "--once")
+    assert ("user-1" in shown.stdout, "1,250" in shown.stdout, "1 player " in shown.stdout) == (True, True, True)
+    cli.admin.board = None
+    assert "from the ledger, without Redis" in cli.run("top", "--board", "wins").stdout
+
+
+def test_a_board_that_does_not_exist_is_a_usage_error(cli: CliHarness) -> None:
+    shown = cli.run("top", "--board", "weekly")
+    assert (shown.exit_code, shown.stderr) == (2, "Error: there is no board weekly; there are global\n")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from config import BadSettings
 from config.settings import SECRETS, VARIABLES, Settings, load_settings
-from scoreboard.service.wiring import catalogue
+from scoreboard.service.wiring import boards, catalogue
 from tests.config.wrong_values import SECRET, WRONG
 
 ENVIRONMENT = {"JWT_SECRET": secrets.token_hex(32), "ACTION_SIGNATURE_SECRET": secrets.token_hex(32)}
@@ -22,9 +22,9 @@ HELPS = r"for example|openssl rand -hex 32|take it out"
 
 
 def load(environ: dict[str, str]) -> Settings:
-    """The settings, with the catalogue that they name, as a start reads them."""
+    """The settings, with the files that they name, as a start reads them."""
     settings = load_settings(environ)
-    catalogue(settings)
+    boards(settings, catalogue(settings))
     return settings
 
 

@@ -94,6 +94,7 @@ WRONG: Final[dict[str, tuple[list[str], list[str]]]] = {
     "SCOREBOARD_DATA_DIR": ([*_PATH, "/dev/null", "/" + "a" * 300], [*_PATH_TOML, '"/dev/null"']),
     "SCOREBOARD_CONFIG_FILE": ([*_PATH, "/nowhere/a", "/", "/dev/null/a"], []),
     "SCOREBOARD_ACTIONS_FILE": ([*_PATH, "/nowhere/a", "/"], [*_PATH_TOML, '"/nowhere/a"']),
+    "SCOREBOARD_BOARDS_FILE": ([*_PATH, "/nowhere/a", "/"], [*_PATH_TOML, '"/nowhere/a"']),
     "SCOREBOARD_FAILPOINT": ([*_TEXT, "committed"], _TEXT_TOML),
     "LOG_LEVEL": (_CHOICE, _CHOICE_TOML),
     "BIND_ADDRESS": (_ADDRESS, [*_TEXT_TOML, '"localhost"']),

@@ -46,7 +46,7 @@ def claim(user: str = "amy", action: int = 1, points: int = 100, rule: ActionRul
 
 
 def no_facts() -> BatchFacts:
-    return BatchFacts(suspended=set(), accounts={}, used={}, today={}, completed=set())
+    return BatchFacts(suspended=set(), accounts={}, used={}, today={}, completed=set(), scores={})
 
 
 def refused(verdict: Award | Refusal) -> Refusal:

@@ -79,7 +79,7 @@ def test_a_server_silent_after_the_login_is_given_up(quiet: Quiet, proxy: Postgr
     assert not isinstance(refused(3.0, lambda: ledger.award([first], [])), StoreAway)
     for _ in range(20):
         assert isinstance(refused(0.1, lambda: ledger.award([claim("amy")], [])), StoreAway)
-    refused(3.2, lambda: ledger.state(GLOBAL_BOARD))
+    refused(3.2, lambda: ledger.board(GLOBAL_BOARD).state())
     proxy.quiet = ""
     assert award_in(award_when_back(ledger, first)).score_after == 100
     assert run_sql(url, "SELECT count(*) FROM score_transactions") == [(1,)]

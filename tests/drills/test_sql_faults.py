@@ -22,7 +22,8 @@ from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.domain.judgement import Award
 from scoreboard.storage.schema import migrate
-from scoreboard.storage.sql.ledger import REBUILD_SECONDS_MAX, SqlLedger
+from scoreboard.storage.sql.board_ledger import REBUILD_SECONDS_MAX
+from scoreboard.storage.sql.ledger import SqlLedger
 from tests.awaiting import run
 from tests.pauses import within
 from tests.storage.claims import award_in, claim
@@ -91,21 +92,21 @@ def test_the_ledger_reconnects_to_a_restarted_postgresql(server: PostgresServer,
         with refused_within(2.5):
             award(postgres_ledger)
     with refused_within(2.5):
-        run(lambda: postgres_ledger.top(0, 10))
+        run(lambda: postgres_ledger.board(GLOBAL_BOARD).top(0, 10))
     with refused_within(2.5):
         run(postgres_ledger.ping)
     server.start()
     assert award(postgres_ledger).score_after == 2
-    assert run(postgres_ledger.ranked_count) == 1
-    assert [one.user_id for one in run(lambda: postgres_ledger.top(0, 10))] == ["amy"]
+    assert run(postgres_ledger.board(GLOBAL_BOARD).ranked_count) == 1
+    assert [one.user_id for one in run(lambda: postgres_ledger.board(GLOBAL_BOARD).top(0, 10))] == ["amy"]
     run(postgres_ledger.ping)
 
 
 def test_a_terminated_connection_is_replaced(server: PostgresServer, postgres_url: str, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
-    run(lambda: postgres_ledger.state(GLOBAL_BOARD))
+    run(lambda: postgres_ledger.board(GLOBAL_BOARD).state())
     run_sql(server.url(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'scoreboard'")
-    for use in (lambda: award(postgres_ledger), lambda: run(lambda: postgres_ledger.state(GLOBAL_BOARD))):
+    for use in (lambda: award(postgres_ledger), lambda: run(lambda: postgres_ledger.board(GLOBAL_BOARD).state())):
         use()
     assert run_sql(postgres_url, "SELECT count(*) FROM score_transactions") == [(2,)]
 
@@ -117,7 +118,7 @@ def test_a_locked_table_is_given_up_after_two_seconds(postgres_url: str, postgre
         with refused_within(2.6):
             award(postgres_ledger)
         with refused_within(2.6):
-            run(lambda: postgres_ledger.account("amy"))
+            run(lambda: postgres_ledger.board(GLOBAL_BOARD).account("amy"))
     assert award(postgres_ledger).score_after == 2
 
 
@@ -137,21 +138,21 @@ def test_postgresql_ends_a_slow_statement(postgres_url: str, postgres_ledger: Sq
 
 def test_a_stopped_postgresql_is_given_up(server: PostgresServer, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
-    run(lambda: postgres_ledger.state(GLOBAL_BOARD))
-    run(lambda: postgres_ledger.account("amy"))
+    run(lambda: postgres_ledger.board(GLOBAL_BOARD).state())
+    run(lambda: postgres_ledger.board(GLOBAL_BOARD).account("amy"))
     server.signal(signal.SIGSTOP)
     try:
         with refused_within(3.0):
             award(postgres_ledger, "bob")
         with refused_within(3.5):
-            run(lambda: postgres_ledger.account("bob"))
+            run(lambda: postgres_ledger.board(GLOBAL_BOARD).account("bob"))
         with refused_within(REBUILD_SECONDS_MAX + 0.5):
-            run(lambda: postgres_ledger.state(GLOBAL_BOARD))
+            run(lambda: postgres_ledger.board(GLOBAL_BOARD).state())
     finally:
         server.signal(signal.SIGCONT)
     assert award_again(postgres_ledger).score_after == 2
-    assert run(lambda: eventually(lambda: postgres_ledger.state(GLOBAL_BOARD))).epoch == 0
-    assert run(lambda: eventually(lambda: postgres_ledger.account("bob"))) is None
+    assert run(lambda: eventually(lambda: postgres_ledger.board(GLOBAL_BOARD).state())).epoch == 0
+    assert run(lambda: eventually(lambda: postgres_ledger.board(GLOBAL_BOARD).account("bob"))) is None
 
 
 def test_postgresql_ends_an_idle_transaction_that_holds_locks(postgres_url: str) -> None:
@@ -170,7 +171,7 @@ def test_a_locked_sqlite_ledger_is_given_up_after_two_seconds(sqlite_url: str) -
         award(ledger)
     with refused_within(2.6):
         run(ledger.ping)
-    assert run(lambda: ledger.account("amy")) is None  # a read does not wait for a lock
+    assert run(lambda: ledger.board(GLOBAL_BOARD).account("amy")) is None  # a read does not wait for a lock
     other.execute("ROLLBACK")
     assert award_again(ledger).score_after == 1
     other.close()
@@ -201,7 +202,7 @@ def test_a_removed_sqlite_file_is_not_replaced_by_an_empty_one(sqlite_url: str) 
         award(ledger)
     run(ledger.stop)
     ledger = opened(sqlite_url)
-    for use in (lambda: award(ledger), lambda: run(lambda: ledger.state(GLOBAL_BOARD))):
+    for use in (lambda: award(ledger), lambda: run(lambda: ledger.board(GLOBAL_BOARD).state())):
         with refused_within(1.0):
             use()
     assert not path.exists()
@@ -216,12 +217,12 @@ def test_an_error_of_the_driver_becomes_store_unavailable(dialect: Dialect, tmp_
     run_sql(url, "ALTER TABLE user_scores RENAME TO scores_of_users")
     uses: list[Callable[[], Coroutine[Any, Any, object]]] = [
         ledger.ping,
-        lambda: ledger.next_epoch(GLOBAL_BOARD, "run"),
-        lambda: ledger.note_followed(GLOBAL_BOARD, "run"),
-        lambda: ledger.state(GLOBAL_BOARD),
-        ledger.ranked_count,
-        lambda: ledger.top(0, 1),
-        lambda: ledger.accounts("", 1),
+        lambda: ledger.board(GLOBAL_BOARD).next_epoch("run"),
+        lambda: ledger.board(GLOBAL_BOARD).note_followed("run"),
+        lambda: ledger.board(GLOBAL_BOARD).state(),
+        ledger.board(GLOBAL_BOARD).ranked_count,
+        lambda: ledger.board(GLOBAL_BOARD).top(0, 1),
+        lambda: ledger.board(GLOBAL_BOARD).accounts("", 1),
         lambda: ledger.award([claim()], []),
     ]
     for use in uses:

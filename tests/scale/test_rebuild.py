@@ -17,6 +17,7 @@ from typing import cast
 import pytest
 import redis
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.storage.redis.board_records import read_version, sort_score_of
 from scoreboard.storage.schema import migrate
 from tests.drills.filled_ledger import fill
@@ -80,7 +81,7 @@ class LargeServer:
         figures.expect("players on the board", self.store.zcard(RANKING), self.players)
         reads = open_store(self.url).reads
         sample = [f"player-{n}" for n in random.sample(range(self.players), SAMPLE)]
-        standings = [one for at in range(0, SAMPLE, 500) for one in reads.accounts_of(sample[at : at + 500])]
+        standings = [one for at in range(0, SAMPLE, 500) for one in reads.accounts_of(GLOBAL_BOARD, sample[at : at + 500])]
         reads.close()
         versions = [read_version(cast(bytes | None, value)) for value in self.store.hmget(KNOWN, sample)]
         on_board = list(zip(versions, self.store.zmscore(RANKING, sample), strict=True))

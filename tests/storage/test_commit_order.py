@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.ledger_state import ChangedPage
 from scoreboard.domain.players import ledger_shard
@@ -112,7 +113,7 @@ class Follower:
         seen: list[str] = []
         position, after = self._order.position(), ""
         while True:
-            page: ChangedPage = self._order.changed_since(self._position, after, self._entries_per_page)
+            page: ChangedPage = self._order.changed_since(GLOBAL_BOARD, self._position, after, self._entries_per_page)
             assert len(page.standings) <= self._entries_per_page
             seen += [one.user_id for one in page.standings]
             if not page.after:
@@ -228,7 +229,7 @@ def test_an_entry_with_a_future_transaction_number_is_not_read_and_hides_no_othe
         store.writes.award([claim(f"new-{number}") for number in range(5)], [])
         assert sorted(follower.poll()) == [f"new-{number}" for number in range(5)]
         assert follower.poll() == []
-    in_order = store.order.accounts("", 100_000)
+    in_order = store.order.accounts(GLOBAL_BOARD, "", 100_000)
     assert copied in {one.user_id for one in in_order}, "a rebuild must read it"
 
 
@@ -244,9 +245,9 @@ def test_another_process_can_use_a_position_and_continue_between_two_pages(url: 
         writer.commit()
         slow.commit()
         another = open_store(url).order
-        open_then = another.changed_since(position, "", 100)
+        open_then = another.changed_since(GLOBAL_BOARD, position, "", 100)
         assert [one.user_id for one in open_then.standings] == users[:1]
-        later = store.order.changed_since(position, open_then.after, 100)
+        later = store.order.changed_since(GLOBAL_BOARD, position, open_then.after, 100)
         assert ([one.user_id for one in later.standings], later.after) == (users[1:], "")
         another.close()
 
@@ -297,7 +298,7 @@ def test_a_crash_of_the_server_hides_no_entry() -> None:
         for user in users:
             after.writes.award([claim(user)], [])
         try:
-            seen = {one.user_id for one in after.order.changed_since(position, "", 100).standings}
+            seen = {one.user_id for one in after.order.changed_since(GLOBAL_BOARD, position, "", 100).standings}
         except LedgerWentBack:
             seen = set(users)  # also right: the board is rebuilt
         assert seen >= set(users)
@@ -438,7 +439,7 @@ def test_changed_since_uses_the_index_of_positions(large_url: str, since: str) -
 
     event.listen(Engine, "before_cursor_execute", record_statement)
     try:
-        order.changed_since(position, "", 500)
+        order.changed_since(GLOBAL_BOARD, position, "", 500)
     finally:
         event.remove(Engine, "before_cursor_execute", record_statement)
         order.close()

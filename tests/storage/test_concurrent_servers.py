@@ -78,7 +78,7 @@ def test_no_concurrent_award_is_lost_and_an_action_is_awarded_once(url: str) -> 
 
     run_concurrently(url, work)
     reads = open_store(url).audits
-    amy = reads.account("amy")
+    amy = reads.account(GLOBAL_BOARD, "amy")
     assert amy is not None
     assert amy.points == ROUNDS * (1_000 + sum(range(1, THREADS + 1)))
     assert amy.version == len(awarded) == reads.count_entries(EntryFilter()) == ROUNDS * (THREADS + 1)
@@ -99,7 +99,7 @@ def test_batches_with_players_in_any_order_cause_no_deadlock(url: str) -> None:
     run_concurrently(url, work)
     store = open_store(url)
     reads = store.audits
-    assert sum(one.points for one in store.order.accounts("", 100)) == THREADS * 20 * 10
+    assert sum(one.points for one in store.order.accounts(GLOBAL_BOARD, "", 100)) == THREADS * 20 * 10
     store.order.close()
     assert reads.verify("", 100) == (None, [])
     reads.close()
@@ -116,7 +116,7 @@ def test_totals_add_up_with_concurrent_resets(url: str) -> None:
 
     run_concurrently(url, work, 4)
     reads = open_store(url).audits
-    amy = reads.account("amy")
+    amy = reads.account(GLOBAL_BOARD, "amy")
     assert amy is not None
     assert amy.points <= 20 * 3 * 5
     assert reads.verify("", 100) == (None, [])
@@ -178,7 +178,7 @@ def test_a_reset_does_not_wait_for_locked_rows(tmp_path: Path) -> None:
         assert store.writes.reset(named) == ResetResult(standings=[], held=("bob",))
     award_with_retries(store.writes, [claim("amy", 7)], [])
     assert [one.user_id for one in store.writes.reset(msgspec.structs.replace(named, user_ids=done.held)).standings] == ["bob"]
-    amy, bob = store.reads.account("amy"), store.reads.account("bob")
+    amy, bob = store.reads.account(GLOBAL_BOARD, "amy"), store.reads.account(GLOBAL_BOARD, "bob")
     assert amy is not None
     assert bob is not None
     assert (amy.points, bob.points) == (7, 0), "a player who was reset already keeps the points of later awards"

@@ -133,9 +133,9 @@ def test_the_stores_work_with_the_rows_of_a_migrated_ledger(url: str) -> None:
     assert (receipt.points, receipt.total, receipt.rank, receipt.previous_rank) == (100, 100, 3, None)
     assert (award_in(fresh).score_after, award_in(fresh).version, award_in(fresh).unlocked) == (157, 3, (155,))
     assert is_suspended == SUSPENDED
-    page = store.order.changed_since(position, "", 10)
+    page = store.order.changed_since(GLOBAL_BOARD, position, "", 10)
     assert ([one.user_id for one in page.standings], page.after) == (["amy"], "")
-    assert sorted(one.user_id for one in store.order.accounts("", 10)) == sorted(PLAYERS)
+    assert sorted(one.user_id for one in store.order.accounts(GLOBAL_BOARD, "", 10)) == sorted(PLAYERS)
     assert store.audits.verify("", 10) == (None, [])
     assert sorted(player_store.reads.suspended("", 10)) == ["just-suspended", "only-suspended"]
     assert [step.revision for step in player_store.reads.changes_since(0, 10)] == [1, 2, 3, 4, 5, 6]

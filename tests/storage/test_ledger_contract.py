@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scoreboard.domain.actions import ClientInfo
-from scoreboard.domain.boards import GLOBAL_BOARD, BoardDefinition
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.judgement import DAY_MS, Award, Claim, Verdict
@@ -56,7 +56,7 @@ def reason(verdict: Verdict) -> Reason:
 def test_the_first_award_of_a_player_opens_an_account(harness: Harness) -> None:
     (verdict,) = harness.do(harness.ledger.award([claim("amy", 100, username="Amy", avatar="https://cdn.example/a.png")], []))
     assert award_in(verdict).score_after == 100
-    assert harness.do(harness.ledger.account("amy")) == Standing(
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).account("amy")) == Standing(
         user_id="amy",
         username="Amy",
         avatar="https://cdn.example/a.png",
@@ -71,7 +71,7 @@ def test_the_name_and_avatar_of_the_newest_token_win(harness: Harness) -> None:
     def shown(*claims: Claim) -> tuple[list[str], str, str | None]:
         """The names of the standings for the board, and what the ledger has after the batch."""
         verdicts = harness.do(harness.ledger.award(list(claims), []))
-        account = harness.do(harness.ledger.account("amy"))
+        account = harness.do(harness.ledger.board(GLOBAL_BOARD).account("amy"))
         assert account is not None
         return [award_in(verdict).standing().username for verdict in verdicts], account.username, account.avatar
 
@@ -86,13 +86,13 @@ def test_the_name_and_avatar_of_the_newest_token_win(harness: Harness) -> None:
     batch = claim("amy", **old), claim("amy", **newest), claim("amy", **new)
     assert shown(*batch) == (["Amélie", "A.", "A."], "A.", None), "in one batch"
     assert shown(claim("amy", username="B.", issued_at_s=3_000)) == (["B."], "B.", None), "of two in one second the later award"
-    assert [standing.username for standing in harness.do(harness.ledger.top(0, 5))] == ["B."]
+    assert [standing.username for standing in harness.do(harness.ledger.board(GLOBAL_BOARD).top(0, 5))] == ["B."]
 
 
 def test_the_ledger_does_not_know_a_player_without_an_award(harness: Harness) -> None:
-    assert harness.do(harness.ledger.account("amy")) is None
-    assert harness.do(harness.ledger.accounts("", 10)) == []
-    assert harness.do(harness.ledger.top(0, 10)) == []
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).account("amy")) is None
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).accounts("", 10)) == []
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).top(0, 10)) == []
 
 
 def test_the_ledgers_clock_shows_the_time_of_the_call(harness: Harness) -> None:
@@ -107,7 +107,7 @@ def test_awards_add_up_within_a_batch_and_across_batches(harness: Harness) -> No
     first = harness.do(harness.ledger.award([claim("amy", 100), claim("bob", 5), claim("amy", 50)], []))
     second = harness.do(harness.ledger.award([claim("bob", 7, at_ms=NOW + 1, username="Robert"), claim("cat", 0)], []))
     assert [award_in(verdict).score_after for verdict in first + second] == [100, 5, 150, 12, 0]
-    amy, bob, cat = harness.do(harness.ledger.accounts_of(["amy", "bob", "cat"]))
+    amy, bob, cat = harness.do(harness.ledger.board(GLOBAL_BOARD).accounts_of(["amy", "bob", "cat"]))
     assert (amy.points, amy.version) == (150, 2)
     assert (bob.points, bob.version, bob.username, bob.reached_at_ms) == (12, 2, "Robert", NOW + 1)
     assert (cat.points, cat.version) == (0, 1)
@@ -186,7 +186,7 @@ def test_a_refusal_writes_no_row(harness: Harness) -> None:
     too_late = replace(too_late, at_ms=too_late.grant.expires_at_ms)
     (verdict,) = harness.do(harness.ledger.award([too_late], []))
     assert reason(verdict) is Reason.ACTION_EXPIRED
-    assert harness.do(harness.ledger.account("amy")) is None
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).account("amy")) is None
     assert harness.do(harness.ledger.count_entries(EVERYTHING)) == 0
 
 
@@ -223,7 +223,10 @@ def test_an_award_beyond_the_exact_range_of_a_double_is_refused(harness: Harness
     assert reason(over) is Reason.SCORE_LIMIT
     assert award_in(less).score_after == POINTS_MAX - 1
     assert award_in(harness.do(harness.ledger.award([claim("bob", -POINTS_MAX)], []))[0]).score_after == -POINTS_MAX
-    assert sorted(points_of(harness.do(harness.ledger.accounts("", 10)))) == [("amy", POINTS_MAX - 1), ("bob", -POINTS_MAX)]
+    assert sorted(points_of(harness.do(harness.ledger.board(GLOBAL_BOARD).accounts("", 10)))) == [
+        ("amy", POINTS_MAX - 1),
+        ("bob", -POINTS_MAX),
+    ]
 
 
 def test_unusual_text_of_a_client_does_not_fail_the_batch(harness: Harness) -> None:
@@ -241,7 +244,7 @@ def test_unusual_text_of_a_client_does_not_fail_the_batch(harness: Harness) -> N
     (entry,) = harness.do(harness.ledger.entries(EntryFilter(user_id="amy"), None, 1))
     assert entry.user_agent == "a\ufffdb?'--"
     assert entry.metadata == '{"a":"\\u0000\\ud83d","b":1e400,"d":' + deep.decode() + ',"ключ":{"x":[null,true]}}'
-    standing = harness.do(harness.ledger.account("amy"))
+    standing = harness.do(harness.ledger.board(GLOBAL_BOARD).account("amy"))
     assert standing is not None
     assert (standing.username, standing.avatar) == ('q"u\\o{t},e\ufffd?', "\ufffd")
 
@@ -259,7 +262,7 @@ def test_accounts_are_paged_by_shard_and_then_by_code_point(harness: Harness) ->
     users = ["Zed", "_x", "a-b", "a.b", "a_b", "ab", "b", *(f"user-{n}" for n in range(200))]
     harness.do(harness.ledger.award([claim(user, 1) for user in reversed(users)], []))
     seen: list[str] = []
-    while page := harness.do(harness.ledger.accounts(seen[-1] if seen else "", 40)):
+    while page := harness.do(harness.ledger.board(GLOBAL_BOARD).accounts(seen[-1] if seen else "", 40)):
         assert len(page) <= 40
         seen += [standing.user_id for standing in page]
     assert seen == sorted(users, key=lambda user: (ledger_shard(user), user))
@@ -274,13 +277,13 @@ def test_ranked_players_are_paged_from_the_top_and_unranked_players_separately(h
     for user in off:
         harness.do(harness.ledger.reset(order(user)))
     ranked: list[Standing] = []
-    while page := harness.do(harness.ledger.ranked(ranked[-1] if ranked else None, limit)):
+    while page := harness.do(harness.ledger.board(GLOBAL_BOARD).ranked(ranked[-1] if ranked else None, limit)):
         assert len(page) <= limit
         ranked += page
-    assert ranked == harness.do(harness.ledger.top(0, 100))
+    assert ranked == harness.do(harness.ledger.board(GLOBAL_BOARD).top(0, 100))
     assert len(ranked) == 37
     unranked: list[str] = []
-    while page := harness.do(harness.ledger.unranked(unranked[-1] if unranked else "", limit)):
+    while page := harness.do(harness.ledger.board(GLOBAL_BOARD).unranked(unranked[-1] if unranked else "", limit)):
         assert len(page) <= limit
         assert {(one.points, one.version, one.reached_at_ms) for one in page} == {(0, 2, None)}
         unranked += [one.user_id for one in page]
@@ -289,9 +292,9 @@ def test_ranked_players_are_paged_from_the_top_and_unranked_players_separately(h
 
 def test_the_accounts_of_several_players_are_read_in_one_call(harness: Harness) -> None:
     harness.do(harness.ledger.award([claim(user, points) for user, points in [("amy", 1), ("bob", 2), ("cat", 3)]], []))
-    found = harness.do(harness.ledger.accounts_of(["cat", "stranger", "amy"]))
+    found = harness.do(harness.ledger.board(GLOBAL_BOARD).accounts_of(["cat", "stranger", "amy"]))
     assert sorted((one.user_id, one.points) for one in found) == [("amy", 1), ("cat", 3)]
-    assert harness.do(harness.ledger.accounts_of([])) == []
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).accounts_of([])) == []
 
 
 def changes(harness: Harness, position: str, limit: int = 100) -> list[list[Standing]]:
@@ -299,7 +302,7 @@ def changes(harness: Harness, position: str, limit: int = 100) -> list[list[Stan
     pages: list[list[Standing]] = []
     after = ""
     while True:
-        page = harness.do(harness.ledger.changed_since(position, after, limit))
+        page = harness.do(harness.ledger.board(GLOBAL_BOARD).changed_since(position, after, limit))
         pages += [list(page.standings)] if page.standings else []
         after = page.after
         if not after:
@@ -312,22 +315,22 @@ def changed(harness: Harness, position: str, limit: int = 100) -> list[list[str]
 
 
 def test_changed_since_lists_the_players_with_an_entry_that_was_committed_after_the_position(harness: Harness) -> None:
-    first = harness.do(harness.ledger.position())
+    first = harness.do(harness.ledger.board(GLOBAL_BOARD).position())
     harness.do(harness.ledger.award([claim("amy"), claim("bob")], []))
-    second = harness.do(harness.ledger.position())
+    second = harness.do(harness.ledger.board(GLOBAL_BOARD).position())
     harness.do(harness.ledger.award([claim("cat", at_ms=NOW - 3_600_000)], []))
-    third = harness.do(harness.ledger.position())
+    third = harness.do(harness.ledger.board(GLOBAL_BOARD).position())
     harness.do(harness.ledger.reset(order("amy", NOW - 1)))
     assert changed(harness, first) == [["amy", "bob", "cat"]]
     assert changed(harness, second) == [["amy", "cat"]]
     assert changed(harness, third) == [["amy"]]
-    assert changed(harness, harness.do(harness.ledger.position())) == []
+    assert changed(harness, harness.do(harness.ledger.board(GLOBAL_BOARD).position())) == []
     (page,) = changes(harness, third)
-    assert page == [harness.do(harness.ledger.account("amy"))]
+    assert page == [harness.do(harness.ledger.board(GLOBAL_BOARD).account("amy"))]
 
 
 def test_each_changed_player_is_read_once_with_small_pages(harness: Harness) -> None:
-    before = harness.do(harness.ledger.position())
+    before = harness.do(harness.ledger.board(GLOBAL_BOARD).position())
     users = [f"user-{n:02}" for n in range(23)]
     harness.do(harness.ledger.award([claim(user) for user in users[:20]], []))
     harness.do(harness.ledger.award([claim(user) for user in users[20:]], []))
@@ -338,7 +341,7 @@ def test_each_changed_player_is_read_once_with_small_pages(harness: Harness) -> 
 
 def test_a_position_that_the_ledger_has_not_reached_raises_ledger_went_back(harness: Harness) -> None:
     harness.do(harness.ledger.award([claim("amy")], []))
-    position = harness.do(harness.ledger.position())
+    position = harness.do(harness.ledger.board(GLOBAL_BOARD).position())
     if "/" in position:  # PostgreSQL: a timeline and a snapshot
         timeline, _, snapshot = position.partition("/")
         later = f"{timeline}/{int(snapshot.split(':')[0]) + 1000}:{int(snapshot.split(':')[1]) + 1000}:"
@@ -349,18 +352,18 @@ def test_a_position_that_the_ledger_has_not_reached_raises_ledger_went_back(harn
         ahead += ["zzz", "-1", "1/2", "1/2:x:", "1/2:3:4;5", "\u0661"]
     for one in ahead:
         with pytest.raises(LedgerWentBack):
-            harness.do(harness.ledger.changed_since(one, "", 10))
+            harness.do(harness.ledger.board(GLOBAL_BOARD).changed_since(one, "", 10))
 
 
 def test_the_top_is_ordered_by_points_then_by_time_then_by_user_id_descending(harness: Harness) -> None:
     scores = [("amy", 50, 0), ("bob", 70, 9), ("cat", 70, 3), ("dan", -5, 0), ("eve", 70, 9), ("gus", 99, 0)]
     harness.do(harness.ledger.award([claim(user, points, at_ms=NOW + at) for user, points, at in scores], []))
     harness.do(harness.ledger.reset(order("gus")))
-    best = harness.do(harness.ledger.top(0, 4))
-    assert harness.do(harness.ledger.ranked_count()) == 5
+    best = harness.do(harness.ledger.board(GLOBAL_BOARD).top(0, 4))
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).ranked_count()) == 5
     assert [standing.user_id for standing in best] == ["cat", "eve", "bob", "amy"]
-    assert [standing.user_id for standing in harness.do(harness.ledger.top(4, 4))] == ["dan"]
-    assert harness.do(harness.ledger.top(9, 4)) == []
+    assert [standing.user_id for standing in harness.do(harness.ledger.board(GLOBAL_BOARD).top(4, 4))] == ["dan"]
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).top(9, 4)) == []
 
 
 def test_entries_are_filtered_and_paged_in_both_directions(harness: Harness) -> None:
@@ -386,7 +389,7 @@ def test_a_reset_of_one_player_adds_an_entry(harness: Harness) -> None:
     harness.do(harness.ledger.award([claim("amy", 100), claim("bob", 30)], []))
     harness.do(harness.ledger.award([claim("amy", 50, at_ms=NOW + 5)], []))
     (standing,) = harness.do(harness.ledger.reset(order("amy", NOW + 9))).standings
-    assert standing == harness.do(harness.ledger.account("amy"))
+    assert standing == harness.do(harness.ledger.board(GLOBAL_BOARD).account("amy"))
     assert (standing.points, standing.version, standing.reached_at_ms, standing.updated_at_ms) == (0, 3, None, NOW + 9)
     (entry,) = harness.do(harness.ledger.entries(EntryFilter(action_type=RESET), None, 10))
     assert (entry.user_id, entry.score_before, entry.score_after, entry.score_awarded) == ("amy", 150, 0, -150)
@@ -402,8 +405,8 @@ def test_a_reset_of_all_players_skips_players_who_are_not_on_the_board(harness: 
     assert [standing.user_id for standing in harness.do(harness.ledger.reset(order())).standings] == ["bob", "cat"]
     assert harness.do(harness.ledger.reset(order())) == ResetResult(standings=[])
     assert harness.do(harness.ledger.reset(order("nobody"))) == ResetResult(standings=[])
-    assert harness.do(harness.ledger.top(0, 10)) == []
-    assert [one.points for one in harness.do(harness.ledger.accounts("", 10))] == [0, 0, 0]
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).top(0, 10)) == []
+    assert [one.points for one in harness.do(harness.ledger.board(GLOBAL_BOARD).accounts("", 10))] == [0, 0, 0]
 
 
 def test_after_a_reset_totals_begin_at_zero_and_old_actions_stay_used(harness: Harness) -> None:
@@ -417,37 +420,37 @@ def test_after_a_reset_totals_begin_at_zero_and_old_actions_stay_used(harness: H
 
 
 def test_epochs_only_rise_and_begin_at_the_current_time(harness: Harness) -> None:
-    state = harness.do(harness.ledger.state(GLOBAL_BOARD))
+    state = harness.do(harness.ledger.board(GLOBAL_BOARD).state())
     assert (state.epoch, state.epoch_run) == (0, "")
     harness.do(harness.ledger.ping())
-    assert harness.do(harness.ledger.state(GLOBAL_BOARD)).epoch == 0
-    first, second = (harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, run)) for run in ("run-1", "run-2"))
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).state()).epoch == 0
+    first, second = (harness.do(harness.ledger.board(GLOBAL_BOARD).next_epoch(run)) for run in ("run-1", "run-2"))
     assert 1_790_000_000 < first < second
     harness.do(harness.ledger.ping())
-    state = harness.do(harness.ledger.state(GLOBAL_BOARD))
+    state = harness.do(harness.ledger.board(GLOBAL_BOARD).state())
     assert (state.epoch, state.epoch_run) == (second, "run-2")
-    assert harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-3", 9_000_000_000_000)) == 9_000_000_000_001
-    assert harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-2", 5)) == 9_000_000_000_002
-    state = harness.do(harness.ledger.state(GLOBAL_BOARD))
-    again = harness.do(harness.ledger.state(GLOBAL_BOARD))
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).next_epoch("run-3", 9_000_000_000_000)) == 9_000_000_000_001
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).next_epoch("run-2", 5)) == 9_000_000_000_002
+    state = harness.do(harness.ledger.board(GLOBAL_BOARD).state())
+    again = harness.do(harness.ledger.board(GLOBAL_BOARD).state())
     assert replace(again, followed_s_ago=state.followed_s_ago) == state, "a second may begin between the two"
 
 
 def test_each_board_has_its_own_epochs(harness: Harness) -> None:
-    beside = BoardDefinition(board_id="beside")
-    epoch = harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-1"))
-    assert harness.do(harness.ledger.state(beside)).epoch == 0
-    later = harness.do(harness.ledger.next_epoch(beside, "run-2", 9_000_000_000_000))
+    beside = harness.ledger.board(BoardBucket(board_id="beside", bucket="2026-11-28"))
+    epoch = harness.do(harness.ledger.board(GLOBAL_BOARD).next_epoch("run-1"))
+    assert harness.do(beside.state()).epoch == 0
+    later = harness.do(beside.next_epoch("run-2", 9_000_000_000_000))
     assert later == 9_000_000_000_001
-    states = [harness.do(harness.ledger.state(board)) for board in (GLOBAL_BOARD, beside)]
+    states = [harness.do(one.state()) for one in (harness.ledger.board(GLOBAL_BOARD), beside)]
     assert [(state.epoch, state.epoch_run) for state in states] == [(epoch, "run-1"), (later, "run-2")]
 
 
 def test_note_followed_counts_only_for_the_redis_run_of_the_newest_epoch(harness: Harness) -> None:
-    harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-1"))
-    harness.do(harness.ledger.note_followed(GLOBAL_BOARD, "another"))
-    harness.do(harness.ledger.note_followed(GLOBAL_BOARD, "run-1"))
-    assert harness.do(harness.ledger.state(GLOBAL_BOARD)).followed_s_ago <= 2
+    harness.do(harness.ledger.board(GLOBAL_BOARD).next_epoch("run-1"))
+    harness.do(harness.ledger.board(GLOBAL_BOARD).note_followed("another"))
+    harness.do(harness.ledger.board(GLOBAL_BOARD).note_followed("run-1"))
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).state()).followed_s_ago <= 2
 
 
 def test_verify_finds_only_the_total_that_was_tampered_with(harness: Harness) -> None:
@@ -556,7 +559,7 @@ def test_totals_equal_the_sum_of_entries_after_any_awards_and_resets(
                 totals[user_id] = total + given_claim.grant.points
     for user in range(3):
         user_id = f"{name}.{user}"
-        standing = harness.do(harness.ledger.account(user_id))
+        standing = harness.do(harness.ledger.board(GLOBAL_BOARD).account(user_id))
         entries = harness.do(harness.ledger.entries(EntryFilter(user_id=user_id), None, 100))
         assert (standing.points if standing else 0) == sum(one.score_awarded for one in entries) == totals.get(user_id, 0)
         assert (standing.version if standing else 0) == len(entries)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.storage.memory.ledger import MemoryLedger
@@ -20,7 +21,7 @@ def test_a_broken_ledger_fails_every_call_and_awards_nothing() -> None:
     with pytest.raises(StoreUnavailable, match="broken by the test"):
         result_of(ledger.ping())
     ledger.broken = None
-    assert result_of(ledger.accounts("", 10)) == []
+    assert result_of(ledger.board(GLOBAL_BOARD).accounts("", 10)) == []
 
 
 def test_calls_to_a_paused_ledger_wait_and_run_in_order_after_the_resume() -> None:

@@ -60,8 +60,8 @@ def test_three_servers_award_and_read_in_shared_sessions(url: str) -> None:
             assert writes.next_epoch(GLOBAL_BOARD, "run") > 0
     for server in servers:
         for _ in range(8):  # after so many calls psycopg would prepare the statement
-            assert [one.points for one in server.order.accounts("", 10)] == [60] * USERS
-            assert server.order.changed_since(server.order.position(), "", 10).standings == []
+            assert [one.points for one in server.order.accounts(GLOBAL_BOARD, "", 10)] == [60] * USERS
+            assert server.order.changed_since(GLOBAL_BOARD, server.order.position(), "", 10).standings == []
         assert server.audits.verify("", 100) == (None, [])
         for half in (server.writes, server.reads, server.audits, server.order, server.commit_probe):
             half.close()
@@ -94,7 +94,7 @@ def test_calls_that_wait_for_a_lock_end_in_time(url: str, direct_url: str) -> No
         with pytest.raises(StoreUnavailable, match="lock timeout"):
             store.writes.award([claim("amy")], [])
         with pytest.raises(StoreUnavailable, match="lock timeout"):
-            store.reads.account("amy")
+            store.reads.account(GLOBAL_BOARD, "amy")
     assert award_in(store.writes.award([claim("amy")], [])[0]).score_after == 200
     store.writes.close()
     store.reads.close()

@@ -23,7 +23,7 @@ def test_a_probe_does_not_wait_for_a_locked_row(tmp_path: Path) -> None:
     url = fresh_url("postgresql", tmp_path)
     ledger = opened(url)
     run(lambda: ledger.award([claim("amy")], []))
-    run(lambda: ledger.next_epoch(GLOBAL_BOARD, "run"))
+    run(lambda: ledger.board(GLOBAL_BOARD).next_epoch("run"))
     with psycopg.connect(url) as holder:
         holder.execute("SELECT 1 FROM user_scores, boards FOR UPDATE")
         run(ledger.ping)  # it returns while the rows are still locked

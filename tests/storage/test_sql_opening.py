@@ -41,7 +41,7 @@ def test_migrate_makes_a_ledger_and_a_second_migrate_changes_nothing(dialect: Di
     assert migrate(url) == NEWEST
     assert schema_status(url) == (NEWEST, NEWEST)
     require_schema(url)
-    assert [one.user_id for one in open_store(url).order.accounts("", 9)] == ["amy"]
+    assert [one.user_id for one in open_store(url).order.accounts(GLOBAL_BOARD, "", 9)] == ["amy"]
 
 
 def test_a_ledger_of_the_first_release_is_upgraded_with_its_data(dialect: Dialect, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.sql.sqlite.backup import back_up
@@ -43,8 +44,8 @@ def calls_of(harness: SqlHarness) -> dict[str, Callable[[], Coroutine[Any, Any, 
     return {
         "award": lambda: harness.ledger.award([claim("cid")], []),
         "probe": harness.ledger.ping,
-        "read": lambda: harness.ledger.top(0, 9),
-        "rebuild": lambda: harness.ledger.accounts("", 9),
+        "read": lambda: harness.ledger.board(GLOBAL_BOARD).top(0, 9),
+        "rebuild": lambda: harness.ledger.board(GLOBAL_BOARD).accounts("", 9),
     }
 
 
@@ -210,7 +211,7 @@ def test_no_call_is_refused_while_another_program_writes_and_checkpoints(harness
         reads, until_s = 0, time.monotonic() + 2
         while reads <= 100 or time.monotonic() < until_s:
             assert time.monotonic() < until_s + 20, "a read waits for the other program"
-            run(lambda: harness.ledger.account("amy"))
+            run(lambda: harness.ledger.board(GLOBAL_BOARD).account("amy"))
             reads += 1
         assert other.poll() is None
         enough.touch()

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Award, Verdict
@@ -68,16 +69,16 @@ def test_a_suspended_player_does_not_get_the_receipt_of_a_used_action(harness: H
 
 def test_a_suspension_adds_no_player_to_the_ledger(harness: Harness) -> None:
     harness.do(harness.player_store.suspend(order()))
-    assert harness.do(harness.ledger.account("amy")) is None
-    assert harness.do(harness.ledger.accounts("", 9)) == []
-    assert harness.do(harness.ledger.top(0, 9)) == []
-    assert harness.do(harness.ledger.ranked_count()) == 0
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).account("amy")) is None
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).accounts("", 9)) == []
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).top(0, 9)) == []
+    assert harness.do(harness.ledger.board(GLOBAL_BOARD).ranked_count()) == 0
     assert harness.do(harness.ledger.verify("", 9)) == (None, [])
     assert award_in(harness.do(harness.ledger.award([claim("bob")], []))[0]).score_after == 100
     harness.do(harness.player_store.suspend(order(suspended=False)))
     first = award_in(harness.do(harness.ledger.award([claim("amy", username="Amy")], []))[0])
     assert (first.version, first.score_before, first.score_after) == (1, 0, 100)
-    account = harness.do(harness.ledger.account("amy"))
+    account = harness.do(harness.ledger.board(GLOBAL_BOARD).account("amy"))
     assert account is not None
     assert (account.username, account.version) == ("Amy", 1)
     assert harness.do(harness.ledger.verify("", 9)) == (None, [])

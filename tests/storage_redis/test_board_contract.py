@@ -14,7 +14,7 @@ from scoreboard.boundaries.board import Board
 from scoreboard.domain.actions import AwardSummary
 from scoreboard.domain.board_pages import Around, RankRange, View
 from scoreboard.domain.board_state import BoardState
-from scoreboard.domain.boards import GLOBAL_BOARD, BoardDefinition
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
@@ -25,7 +25,7 @@ from tests.awaiting import result_of, run
 from tests.storage_redis.harness import NOW_MS, linked, passed, standing, the_reactor, until
 from tests.storage_redis.redis_server import RedisServer
 
-BESIDE = BoardDefinition(board_id="beside")
+BESIDE = BoardBucket(board_id="beside", bucket="2026-11-28")
 
 
 class BoardPair(NamedTuple):

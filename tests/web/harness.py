@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from twisted.web.resource import IResource, Resource
 
 from scoreboard.boundaries.announcer import Announcer, Listener
 from scoreboard.boundaries.authentication import Tickets
+from scoreboard.boundaries.boards import Boards
 from scoreboard.boundaries.health import Health, Meter
 from scoreboard.boundaries.ranking import Ranking
 from scoreboard.boundaries.rate_limiter import RateLimiter
@@ -27,6 +29,7 @@ from scoreboard.boundaries.scorekeeper import Scorekeeper
 from scoreboard.domain.actions import ClientInfo, Receipt, Submission
 from scoreboard.domain.board_pages import Page, PlayerRank, Row, View
 from scoreboard.domain.board_state import History
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
@@ -34,8 +37,9 @@ from scoreboard.domain.events import BoardChanged, Event, ScoreChanged
 from scoreboard.domain.grants import Grant, keyring
 from scoreboard.domain.health import Condition
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
+from scoreboard.domain.periods import Bucket, CalendarPeriod
 from scoreboard.domain.players import Achievement, Player, PlayerSettings
-from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.refusals import Refusal, Refused, malformed
 from scoreboard.domain.rules import ActionRule, FieldRule
 from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.net.connections import ConnectionRegistry
@@ -148,7 +152,8 @@ class FakeScorekeeper:
 class FakeRanking:
     """Ranking of rows that the test sets; it counts the reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, bucket: BoardBucket = GLOBAL_BOARD) -> None:
+        self.bucket = bucket
         self.cursor = Cursor(epoch=1, seq=5)
         self.ledger_ahead_count = 0
         self.rows: tuple[Row, ...] = ()
@@ -182,6 +187,30 @@ class FakeRanking:
         self.reads += 1
         if self.fault is not None:
             raise self.fault
+
+
+class FakeBoards:
+    """The global board, and a daily one that a test may give another ranking."""
+
+    definitions = (
+        BoardDefinition(board_id="global", title="All time"),
+        BoardDefinition(board_id="daily", title="Today", period=CalendarPeriod(unit="daily", zone=UTC), keep_closed=7),
+    )
+
+    def __init__(self, ranking: FakeRanking) -> None:
+        self.daily = FakeRanking(BoardBucket(board_id="daily", bucket="2026-11-28"))
+        self.rankings = {"global": ranking, "daily": self.daily}
+        self.asked: list[tuple[str, str | None]] = []
+
+    def present(self, board_id: str) -> Bucket | None:
+        period = next(one.period for one in self.definitions if one.board_id == board_id)
+        return period.bucket_at(NOW_S * 1000)
+
+    def ranking(self, board_id: str, bucket: str | None = None) -> FakeRanking:
+        self.asked.append((board_id, bucket))
+        if board_id not in self.rankings:
+            raise Refused(malformed("board", "must be one of global, daily"))
+        return self.rankings[board_id]
 
 
 class FakeAnnouncer(recording_announcer.RecordingAnnouncer):
@@ -382,6 +411,7 @@ class Harness:
         self.rate_limiter = FakeRateLimiter()
         self.scorekeeper = FakeScorekeeper()
         self.ranking = FakeRanking()
+        self.boards = FakeBoards(self.ranking)
         self.announcer = FakeAnnouncer(self.ranking)
         self.tickets = FakeTickets()
         self.unlocked: dict[tuple[str, int], Achievement] = {}
@@ -419,7 +449,7 @@ class Harness:
             scores=ScoreHandlers(
                 guard=self.guard,
                 scorekeeper=self.scorekeeper,
-                ranking=self.ranking,
+                boards=self.boards,
                 ring=keyring(ACTION_SECRET),
                 clock=self.clock,
                 now_ms=self.now_ms,
@@ -544,5 +574,5 @@ class Harness:
 
 
 _conforms: tuple[
-    type[RateLimiter], type[Scorekeeper], type[Ranking], type[Meter], type[Announcer], type[Tickets], type[Health]
-] = (FakeRateLimiter, FakeScorekeeper, FakeRanking, RecordingMeter, FakeAnnouncer, FakeTickets, FakeHealth)
+    type[RateLimiter], type[Scorekeeper], type[Ranking], type[Boards], type[Meter], type[Announcer], type[Tickets], type[Health]
+] = (FakeRateLimiter, FakeScorekeeper, FakeRanking, FakeBoards, RecordingMeter, FakeAnnouncer, FakeTickets, FakeHealth)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scoreboard.domain.actions import ACTION_ID, Submission
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.web.canonical import canonical
-from scoreboard.web.query_params import read_range
+from scoreboard.web.query_params import BoardQuery, read_board_query
 from scoreboard.web.request_bodies import ActionId, read_initialize, read_submission
 
 JSON = b"application/json"
@@ -336,7 +336,8 @@ def test_the_domain_and_the_api_accept_the_same_action_ids(text: str) -> None:
     ],
 )
 def test_a_range_is_read(query: bytes, rank_range: tuple[int, int]) -> None:
-    assert read_range(query) == rank_range
+    asked = read_board_query(query)
+    assert (asked.limit, asked.offset) == rank_range
 
 
 @pytest.mark.parametrize("name", ["limit", "offset"])
@@ -363,11 +364,46 @@ def test_a_range_is_read(query: bytes, rank_range: tuple[int, int]) -> None:
 )
 def test_a_range_is_strict_decimals_within_limits(name: str, text: str) -> None:
     with pytest.raises(Refused) as caught:
-        read_range(f"{name}={text}".format(name).encode("latin-1"))
+        read_board_query(f"{name}={text}".format(name).encode("latin-1"))
     assert (caught.value.refusal.reason, caught.value.refusal.field) == (Reason.MALFORMED_REQUEST, name)
 
 
 def test_a_limit_of_0_or_101_is_refused() -> None:
     for query in (b"limit=0", b"limit=101"):
         with pytest.raises(Refused):
-            read_range(query)
+            read_board_query(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "board_id", "bucket"),
+    [
+        (b"", "global", None),
+        (b"board=weekly", "weekly", None),
+        (b"period=daily", "daily", None),
+        (b"period=weekly", "weekly", None),
+        (b"period=monthly", "monthly", None),
+        (b"period=alltime", "global", None),
+        (b"board=daily&bucket=2026-11-25", "daily", "2026-11-25"),
+        (b"board=six&bucket=2026-11-25T06%3A00Z", "six", "2026-11-25T06:00Z"),
+        (b"board=six&bucket=2026-11-25T06:00Z", "six", "2026-11-25T06:00Z"),
+        (b"board=%ff%00", "\ufffd\0", None),
+    ],
+)
+def test_a_board_and_its_bucket_are_read(query: bytes, board_id: str, bucket: str | None) -> None:
+    assert read_board_query(query) == BoardQuery(limit=10, offset=0, board_id=board_id, bucket=bucket)
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        (b"board=daily&board=daily", "board"),
+        (b"bucket=a&bucket=a", "bucket"),
+        (b"period=hourly", "period"),
+        (b"period=", "period"),
+        (b"period=daily&board=daily", "period"),
+    ],
+)
+def test_a_board_is_named_once(query: bytes, name: str) -> None:
+    with pytest.raises(Refused) as caught:
+        read_board_query(query)
+    assert (caught.value.refusal.reason, caught.value.refusal.field) == (Reason.MALFORMED_REQUEST, name)

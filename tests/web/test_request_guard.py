@@ -26,7 +26,7 @@ from tests.web.harness import LIMITS, Harness, HttpConnection, Reply, request
 
 PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize"), ("PUT", "/api/v1/me/settings")]
 VIEWED = [
-    *(("GET", "/api/v1/actions"), ("GET", "/api/v1/scores/leaderboard"), ("GET", "/api/v1/scores/me")),
+    *(("GET", "/api/v1/actions"), ("GET", "/api/v1/boards"), ("GET", "/api/v1/scores/leaderboard"), ("GET", "/api/v1/scores/me")),
     *(("GET", "/api/v1/me/achievements"), ("GET", "/api/v1/me/settings")),
 ]
 QUOTAS = {"submit": 10, "initialize": 20, "settings": 10}

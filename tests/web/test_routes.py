@@ -19,6 +19,7 @@ ROUTES = {
     "/api/v1/actions/initialize": "OPTIONS, POST",
     "/api/v1/auth/spectator": "OPTIONS, POST",
     "/api/v1/auth/ticket": "OPTIONS, POST",
+    "/api/v1/boards": "GET, HEAD, OPTIONS",
     "/api/v1/scores/leaderboard": "GET, HEAD, OPTIONS",
     "/api/v1/scores/me": "GET, HEAD, OPTIONS",
     "/api/v1/scores/changes": "GET, HEAD, OPTIONS",

@@ -12,7 +12,7 @@ from scoreboard.boundaries.board import Board
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import Around, Page, PlayerRank, RankRange, View
 from scoreboard.domain.board_state import BoardState, History, Placement, Projection
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.coalesce import coalesce_all
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
@@ -30,6 +30,7 @@ class SharedBoardState:
     def __init__(self) -> None:
         self.run = secrets.token_hex(20)
         self.locks: dict[str, MemoryBoard] = {}
+        self.life_ms: int | None = None
         self.listeners: list[tuple[MemoryBoard, OnChanges]] = []
         self.lose()
 
@@ -72,10 +73,8 @@ class SharedBoardState:
 class MemoryBoard(Board):
     """The board of one process. ``broken``: the store does not answer; ``read_only``: it takes no writes."""
 
-    def __init__(
-        self, definition: BoardDefinition, now_ms: Callable[[], int], shared_state: SharedBoardState | None = None
-    ) -> None:
-        self.definition = definition
+    def __init__(self, bucket: BoardBucket, now_ms: Callable[[], int], shared_state: SharedBoardState | None = None) -> None:
+        self.bucket = bucket
         self.shared_state = SharedBoardState() if shared_state is None else shared_state
         self.broken = self.read_only = False
         self.owner = ""
@@ -235,6 +234,15 @@ class MemoryBoard(Board):
     @override
     def listen(self, on_changes: OnChanges, missed: Callable[[], None] = lambda: None) -> None:
         self.shared_state.listeners.append((self, on_changes))
+
+    @override
+    def ignore(self) -> None:
+        self.shared_state.listeners = [one for one in self.shared_state.listeners if one[0] is not self]
+
+    @override
+    async def expire(self, life_ms: int) -> None:
+        self._writable()
+        self.shared_state.life_ms = life_ms
 
     @override
     async def ping(self) -> None:

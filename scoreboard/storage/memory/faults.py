@@ -24,7 +24,8 @@ class FaultInjection:
         for one in waiting:
             one.callback(None)
 
-    async def _wait_or_fail(self) -> None:
+    async def wait_or_fail(self) -> None:
+        """Each call of the store begins with this."""
         if self._waiting is not None:
             waiter: Deferred[None] = Deferred()
             self._waiting.append(waiter)

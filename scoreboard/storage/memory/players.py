@@ -10,8 +10,8 @@ from typing_extensions import override
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.judgement import MilestoneKey
 from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder
+from scoreboard.storage.memory.board_ledger import beyond
 from scoreboard.storage.memory.faults import FaultInjection
-from scoreboard.storage.memory.ledger import beyond
 from scoreboard.storage.sql.award_rows import sanitize_text
 
 
@@ -28,25 +28,25 @@ class MemoryPlayerStore(FaultInjection, PlayerStore):
 
     @override
     async def achievements(self, user_id: str) -> list[Achievement]:
-        await self._wait_or_fail()
+        await self.wait_or_fail()
         unlocked = [one for (owner, _), one in self._achievements.items() if owner == user_id]
         return sorted(unlocked, key=lambda one: (one.at_ms, one.milestone))
 
     @override
     async def settings(self, user_id: str) -> PlayerSettings:
-        await self._wait_or_fail()
+        await self.wait_or_fail()
         return self._settings[user_id][1] if user_id in self._settings else PlayerSettings()
 
     @override
     async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
-        await self._wait_or_fail()
+        await self.wait_or_fail()
         self._number += 1
         self._settings[user_id] = (self._number, settings)
         return self._number
 
     @override
     async def suspend(self, order: SuspensionOrder) -> bool:
-        await self._wait_or_fail()
+        await self.wait_or_fail()
         if (order.user_id in self._suspended) == order.suspended:
             return False
         (self._suspended.add if order.suspended else self._suspended.discard)(order.user_id)
@@ -57,28 +57,28 @@ class MemoryPlayerStore(FaultInjection, PlayerStore):
 
     @override
     async def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
-        await self._wait_or_fail()
+        await self.wait_or_fail()
         return [order for _, order in reversed(self._suspensions) if order.user_id == user_id][:limit]
 
     @override
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
-        await self._wait_or_fail()
+        await self.wait_or_fail()
         return beyond(self._suspended, after_user_id)[:limit]
 
     @override
     async def private(self, after_user_id: str, limit: int) -> list[str]:
-        await self._wait_or_fail()
+        await self.wait_or_fail()
         private = {user_id for user_id, (_, settings) in self._settings.items() if not settings.spectators}
         return beyond(private, after_user_id)[:limit]
 
     @override
     async def revision(self) -> int:
-        await self._wait_or_fail()
+        await self.wait_or_fail()
         return self._number
 
     @override
     async def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
-        await self._wait_or_fail()
+        await self.wait_or_fail()
         changes = [
             PlayerChange(revision=number, user_id=one.user_id, suspended=one.suspended) for number, one in self._suspensions
         ]

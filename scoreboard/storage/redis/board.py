@@ -4,7 +4,7 @@ For the board ``global``: ``leaderboard:global`` is the ranking (member: user id
 ``{leaderboard:global}:players`` holds ``<version>|<record>`` for each known player. ``{leaderboard:global}:state`` holds the
 epoch, the seq, the position and the run on which the epoch began (``origin``). These names put all keys in one cluster slot. The
 state also names the owner and the number of players, so the board of another ledger, and one that has lost a key, is not read
-(`scripts/readable.lua`). Each change is published on ``{leaderboard:global}:changes``, after the id of the process that made it.
+(`scripts/readable.lua`). Each change is published (board_messages.py).
 ``{leaderboard:global}:history`` holds the last 1,024 changes of the epoch, one entry for each seq.
 
 A set is one step of the board: each previous rank is that before the step, and each rank is that after the whole step. So the
@@ -13,7 +13,6 @@ ranks of one batch never contradict each other, and a receipt has the rank that 
 
 from __future__ import annotations
 
-import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
@@ -27,7 +26,7 @@ from scoreboard.boundaries.board import Board
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import Around, Page, PlayerRank, RankRange, View
 from scoreboard.domain.board_state import BoardState, History, Placement, Projection
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StaleBoard
 from scoreboard.domain.events import ScoreChanged
@@ -35,13 +34,14 @@ from scoreboard.domain.judgement import Award
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.redis import board_records as records
 from scoreboard.storage.redis.batcher import Batcher
+from scoreboard.storage.redis.board_messages import CHANNEL, BoardMessages
 from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.protocol import Argument, RedisUnavailable
 
 _SET, _READ_VIEWS, _RANKS = script("readable", "set"), script("readable", "read_views"), script("readable", "ranks")
 _SINCE, _DIGEST, _STATE_OF = script("readable", "since"), script("readable", "digest"), script("state")
 _BEGIN, _ADVANCE, _SWAP_IN, _WRITE_CACHES = script("begin"), script("advance"), script("swap_in"), script("write_caches")
-_LOCK = script("lock")
+_LOCK, _EXPIRE = script("lock"), script("expire")
 
 #: Lua unpacks a batch onto its stack, which has 8,000 slots.
 _STANDINGS_PER_CALL_MAX: Final = 512
@@ -57,29 +57,33 @@ _UNUSED_LIFE_S: Final = 600
 #: How many calls of a rebuild wait for Redis at a time. They take about 15 ms of one reactor turn. With more, other work would
 #: wait too long; with fewer, the rebuild would be too slow when the reactor is busy.
 _WRITES_UNDER_WAY_MAX: Final = 8
-_SOURCE_LENGTH: Final = 16
 #: A write of a rebuild may take longer than a call for which a client waits.
 _WRITE_MS_MAX: Final = 3_000
 
 
 class RedisBoard(Board):
-    """One board, for one process. The process does not receive the changes that it made itself."""
+    """One bucket of a board, for one process. The boards of a process share their ``messages``."""
 
     def __init__(
-        self, definition: BoardDefinition, client: RedisClient, reactor: IReactorTime, now_ms: Callable[[], int]
+        self,
+        bucket: BoardBucket,
+        client: RedisClient,
+        reactor: IReactorTime,
+        now_ms: Callable[[], int],
+        messages: BoardMessages | None = None,
     ) -> None:
-        self.definition = definition
-        ranking = f"leaderboard:{definition.board_id}"
+        self.bucket = bucket
+        ranking = f"leaderboard:{bucket.key}"
         #: The begin of the other names, which puts their keys in the ranking's cluster slot.
         self._prefix = f"{{{ranking}}}:"
-        self._changes = self._prefix + "changes"
         self._board_keys = (ranking, self._prefix + "players", self._prefix + "state")
         self._step_keys = (*self._board_keys, self._prefix + "history")
         self._client = client
         self.owner = ""
         self._now_ms = now_ms
-        self._source = secrets.token_hex(_SOURCE_LENGTH // 2)
-        self._published_by_us = self._source.encode()
+        self._messages = messages or BoardMessages(client)
+        self._source = self._messages.source
+        self._published = (CHANNEL, self._messages.source_of(bucket))
         self._rank_calls: Batcher[tuple[str, Deferred[PlayerRank]]] = Batcher(
             reactor, client.meter, self._ask_ranks, _RANKS_PER_CALL_MAX
         )
@@ -88,7 +92,7 @@ class RedisBoard(Board):
     async def set(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
         placements: list[Placement] = []
         for some in _cut(standings) if standings else [standings]:
-            arguments: list[Argument] = [self._changes, self._source, int(overwrite), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
+            arguments: list[Argument] = [*self._published, int(overwrite), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
             for one in some:
                 arguments += (one.user_id, one.version, records.written_score_of(one))
                 arguments += (records.written_record(one), records.written_news(one))
@@ -128,7 +132,7 @@ class RedisBoard(Board):
 
     @override
     async def begin(self, epoch: int) -> None:
-        if not await self._run(_BEGIN, self._step_keys, [self._changes, self._source, epoch, self._client.run_id]):
+        if not await self._run(_BEGIN, self._step_keys, [*self._published, epoch, self._client.run_id]):
             raise StaleBoard("a newer epoch has begun")
 
     @override
@@ -153,7 +157,7 @@ class RedisBoard(Board):
         if self._client.run_id != run:
             raise StaleBoard("Redis was restarted during the rebuild")
         there = ("", "") if seen is None else (seen.cursor.epoch, seen.owner)
-        swap = [self._changes, self._source, epoch, self._client.run_id, position, *there, ranked, players]
+        swap = [*self._published, epoch, self._client.run_id, position, *there, ranked, players]
         if not await self._run(_SWAP_IN, [*self._step_keys, *new], swap):
             raise StaleBoard("another board was put in its place meanwhile, or a part of the new one was lost")
         return ranked
@@ -226,11 +230,15 @@ class RedisBoard(Board):
     def listen(
         self, on_changes: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None
     ) -> None:
-        def on_message(message: bytes) -> None:
-            if not message.startswith(self._published_by_us):
-                on_changes(*records.read_changes(message[_SOURCE_LENGTH:]))
+        self._messages.listen(self.bucket, on_changes, missed)
 
-        self._client.subscribe(self._changes, on_message, missed)
+    @override
+    def ignore(self) -> None:
+        self._messages.ignore(self.bucket)
+
+    @override
+    async def expire(self, life_ms: int) -> None:
+        await self._client.run(_EXPIRE, self._step_keys, [life_ms])
 
     @override
     async def ping(self) -> None:

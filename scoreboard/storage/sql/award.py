@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from scoreboard.domain.actions import PlacedReceipt
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.boards import BoardBucket, FedBoard
 from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.judgement import (
     Account,
@@ -21,6 +21,7 @@ from scoreboard.domain.judgement import (
     Claim,
     UsedAction,
     Verdict,
+    buckets_of,
     judge_batch,
     milestones_crossed,
     with_unlocks,
@@ -36,6 +37,7 @@ from scoreboard.storage.sql.award_rows import (
     totals_of,
     unlock_rows,
 )
+from scoreboard.storage.sql.board_rows import read_fed_boards, read_scores, score_keys, score_rows
 from scoreboard.storage.sql.thread_worker import Blocking
 
 Step = Literal[
@@ -46,9 +48,13 @@ Step = Literal[
     "used",
     "today",
     "completed",
+    "generation",
+    "definitions",
+    "scores",
     "open_accounts",
     "raise_totals",
     "append",
+    "set_scores",
     "unlock",
     "cache_ranks",
     "commit",
@@ -72,9 +78,26 @@ NEXT_EPOCH: Final = """
 """
 
 
-def epoch_parameter(board: BoardDefinition, run: str, above: int) -> bytes:
+def epoch_parameter(board: BoardBucket, run: str, above: int) -> bytes:
     """The one parameter of NEXT_EPOCH, a JSON object."""
-    return encode({"board_id": board.board_id, "run": run, "above": above})
+    return encode({"board_id": board.key, "run": run, "above": above})
+
+
+class StaleBook(Exception):
+    """The definitions of boards were changed since this writer read them: read them, and gather the facts again."""
+
+
+class BoardBook:
+    """The boards that the ledger feeds beside the global one, as one writer read them. It begins without any knowledge."""
+
+    def __init__(self) -> None:
+        self.generation = -1
+        self.boards: tuple[FedBoard, ...] = ()
+
+    def read(self, exchange: Exchange) -> None:
+        """Read the definitions in a transaction of their own."""
+        answers = exchange([("begin", None), ("definitions", None), ("commit", None)])
+        self.generation, self.boards = read_fed_boards(answers["definitions"])
 
 
 class AwardWriter(Blocking, Protocol):
@@ -86,7 +109,7 @@ class AwardWriter(Blocking, Protocol):
     def reset(self, order: ResetOrder) -> ResetResult:
         """Take players back to no points. Raises StoreUnavailable."""
 
-    def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
+    def next_epoch(self, board: BoardBucket, run: str, above: int = 0) -> int:
         """Begin a new epoch of the board; its number. Raises StoreUnavailable."""
 
 
@@ -110,15 +133,17 @@ def award(
     claims: Sequence[Claim],
     receipts: Sequence[PlacedReceipt],
     failpoint: Failpoint,
+    book: BoardBook,
     *,
     only_known: bool = False,
 ) -> list[Verdict]:
     """Gather facts, judge, append: two exchanges in one transaction. A failed exchange leaves it open; the caller rolls back.
 
+    Raises StaleBook, before anything is written, if ``book`` does not hold the newest definitions of boards.
     With ``only_known`` a player without an account counts as held: another writer may be about to open that account.
     """
     kept = receipt_rows(receipts)
-    facts = _gather(exchange, claims, kept)
+    facts = _gather(exchange, claims, kept, book)
     if only_known:
         new = {claim.player.user_id for claim in claims} - facts.accounts.keys()
         facts = msgspec.structs.replace(facts, held=facts.held | new)
@@ -136,6 +161,9 @@ def award(
         if raised:
             steps.append(("raise_totals", encode(raised)))
         steps.append(("append", json_rows(map(entry_row, entries_of(awards)))))
+        scores = score_rows(awards)
+        if scores is not None:
+            steps.append(("set_scores", scores))
         crossing = milestones_crossed(awards)
         if crossing:
             steps.append(("unlock", unlock_rows(crossing)))
@@ -147,7 +175,7 @@ def award(
     return with_unlocks(verdicts, _unlocked(answers["unlock"])) if "unlock" in answers else verdicts
 
 
-def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> BatchFacts:
+def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None, book: BoardBook) -> BatchFacts:
     steps: list[tuple[Step, bytes | None]] = [("begin", None)]
     if kept is not None:
         steps.append(("keep_receipts", kept))
@@ -167,7 +195,18 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> 
         steps.append(
             ("completed", json_rows([b'%b,"action_type":%b}' % (player_row(user), encode(kind)) for user, kind in needs]))
         )
+    keys = {
+        (claim.player.user_id, board.number, bucket.bucket)
+        for claim in claims
+        for board, bucket in buckets_of(claim, book.boards)
+    }
+    # After the locks, too: whoever fills a board holds the locks of its players until it has moved the mark.
+    steps.append(("generation", None))
+    if keys:
+        steps.append(("scores", score_keys(keys)))
     facts = exchange(steps)
+    if int(facts["generation"]) != book.generation:
+        raise StaleBook
     accounts = _accounts(facts.get("accounts", b"{}"))
     return BatchFacts(
         accounts=accounts.locked,
@@ -176,4 +215,7 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> 
         used={(user, action): used for user, action, used in _used(facts.get("used", b"[]"))},
         today={(user, kind, day): count for user, kind, day, count in _today(facts.get("today", b"[]"))},
         completed=_completed(facts.get("completed", b"[]")),
+        boards=book.boards,
+        scores=read_scores(facts.get("scores", b"[]"), book.boards),
+        known=frozenset(accounts.locked),
     )

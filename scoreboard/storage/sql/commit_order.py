@@ -16,13 +16,14 @@ import msgspec
 from sqlalchemy import Connection, TextClause, literal_column, select, text, update
 from typing_extensions import override
 
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.ledger_state import ChangedPage, LedgerState
-from scoreboard.domain.players import ledger_shard
+from scoreboard.domain.players import player_key
 from scoreboard.domain.standings import POINTS_MAX, Standing
 from scoreboard.storage.sql.award import CLOCK_MS
 from scoreboard.storage.sql.award_rows import read_standings
+from scoreboard.storage.sql.bucket_rows import parameters_of, text_of
 from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import boards, ledger
 
@@ -38,11 +39,12 @@ _ROW_SQLITE: Final = "json_array(user_id, username, avatar, score, version, reac
 
 _ACCOUNTS: Final = """
     SELECT {aggregate} FROM (
-        SELECT * FROM user_scores WHERE {which} AND (ledger_shard, user_id) > (:shard, :user_id)
+        SELECT * FROM {rows} WHERE {which} AND (ledger_shard, user_id) > (:shard, :user_id)
         ORDER BY ledger_shard, user_id LIMIT :limit) AS page
 """
 _KNOWN: Final = "version > 0"
 _UNRANKED: Final = "version > 0 AND reached_at IS NULL"
+_ON_BOARD: Final = "reached_at IS NOT NULL"
 #: The columns of idx_user_score have different directions, so "below (points, time, id)" is three ranges of that index.
 _RANKED: Final = """
     SELECT {aggregate} FROM (
@@ -81,10 +83,12 @@ class CommitOrder(SqlSession):
     _INSTANCE: ClassVar[str]
     #: Many standings as one JSON array.
     _AGGREGATE: ClassVar[str]
+    #: The standings of ``changed`` players among ``rows``.
+    _LOOKUP: ClassVar[str]
 
-    def state(self, board: BoardDefinition) -> LedgerState:
+    def state(self, board: BoardBucket) -> LedgerState:
         """Which ledger this is, and the epoch of a board."""
-        asked = select(boards.c.epoch, boards.c.drawn_on, boards.c.followed_at).where(boards.c.board_id == board.board_id)
+        asked = select(boards.c.epoch, boards.c.drawn_on, boards.c.followed_at).where(boards.c.board_id == board.key)
         with self.reading() as connection:
             epoch, epoch_run, followed_at = connection.execute(asked).one_or_none() or (0, None, None)
             now_ms = connection.scalars(text(f"SELECT {CLOCK_MS[connection.dialect.name]}")).one()
@@ -96,22 +100,24 @@ class CommitOrder(SqlSession):
                 followed_s_ago=max(0, now_ms - (followed_at or 0)) // 1000,
             )
 
-    def note_followed(self, board: BoardDefinition, run: str) -> None:
+    def note_followed(self, board: BoardBucket, run: str) -> None:
         """Note that a server follows the ledger on this run of Redis, if the newest epoch began there."""
-        row = update(boards).where(boards.c.board_id == board.board_id, boards.c.drawn_on == run)
+        row = update(boards).where(boards.c.board_id == board.key, boards.c.drawn_on == run)
         with self.writing() as connection:
             connection.execute(row.values(followed_at=literal_column(self._NOW)))
 
-    def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
+    def accounts(self, bucket: BoardBucket, after_user_id: str, limit: int) -> list[Standing]:
         """A page of all standings, by shard and user id."""
-        return self._accounts_page(_KNOWN, after_user_id, limit)
+        return self._accounts_page(bucket, _KNOWN, after_user_id, limit)
 
-    def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
+    def unranked(self, bucket: BoardBucket, after_user_id: str, limit: int) -> list[Standing]:
         """A page of the standings off the board, by shard and user id."""
-        return self._accounts_page(_UNRANKED, after_user_id, limit)
+        return self._accounts_page(bucket, _UNRANKED, after_user_id, limit)
 
-    def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
-        """A page of the board, best first."""
+    def ranked(self, bucket: BoardBucket, after: Standing | None, limit: int) -> list[Standing]:
+        """A page of the board: the global one best first, another by shard and user id, because it has no index by score."""
+        if not bucket.is_global:
+            return self._accounts_page(bucket, _ON_BOARD, "" if after is None else after.user_id, limit)
         above_all = {"points": POINTS_MAX + 1, "at_ms": 0, "user_id": ""}
         below = above_all if after is None else {"points": after.points, "at_ms": after.reached_at_ms, "user_id": after.user_id}
         asked = text(_RANKED.format(aggregate=self._AGGREGATE, columns=_COLUMNS, at=self._AT))
@@ -122,12 +128,19 @@ class CommitOrder(SqlSession):
         """Where the order of commits stands now. Only `changed_since` reads a position."""
 
     @abstractmethod
-    def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
+    def changed_since(self, bucket: BoardBucket, position: str, after: str, limit: int) -> ChangedPage:
         """A page of the standings that changed after a position. Raises LedgerWentBack if this ledger never had it."""
 
-    def _accounts_page(self, which: str, after_user_id: str, limit: int) -> list[Standing]:
-        after = {"shard": ledger_shard(after_user_id) if after_user_id else -1, "user_id": after_user_id, "limit": limit}
-        return self._standings(text(_ACCOUNTS.format(aggregate=self._AGGREGATE, which=which)), after)
+    def _accounts_page(self, bucket: BoardBucket, which: str, after_user_id: str, limit: int) -> list[Standing]:
+        shard, user_id = player_key(after_user_id)
+        after = {"shard": shard, "user_id": user_id, "limit": limit}
+        asked = text(_ACCOUNTS.format(aggregate=self._AGGREGATE, rows=text_of(bucket), which=which))
+        return self._standings(asked, {**after, **parameters_of(bucket)})
+
+    def _changed(self, bucket: BoardBucket, entries: str, beyond: str, key: str) -> TextClause:
+        rows = text_of(bucket)
+        lookup = self._LOOKUP.format(rows=rows, name=rows.rpartition(" ")[2])
+        return text(_CHANGED.format(entries=entries, beyond=beyond, key=key, aggregate=self._AGGREGATE, lookup=lookup))
 
     def _standings(self, asked: TextClause, parameters: dict[str, Any]) -> list[Standing]:
         ((found,),) = self.rows(asked, parameters)
@@ -145,9 +158,9 @@ class PostgresCommitOrder(CommitOrder):
     _INSTANCE = "SELECT system_identifier || ':' || oid FROM pg_control_system(), pg_database WHERE datname = current_database()"
     _AGGREGATE = f"json_agg({_ROW_POSTGRES})::text"
     #: OFFSET 0 keeps the planner from reading all accounts, which it takes for cheaper while there are few.
-    _LOOKUP: Final = (
-        "CROSS JOIN LATERAL (SELECT username, avatar, score, version, reached_at, last_updated FROM user_scores AS u"
-        " WHERE u.ledger_shard = changed.ledger_shard AND u.user_id = changed.user_id OFFSET 0) AS account"
+    _LOOKUP = (
+        "CROSS JOIN LATERAL (SELECT username, avatar, score, version, reached_at, last_updated FROM {rows}"
+        " WHERE {name}.ledger_shard = changed.ledger_shard AND {name}.user_id = changed.user_id OFFSET 0) AS account"
     )
     #: An entry with a number beyond our own snapshot was copied from another database.
     _LATER: Final = "position >= CAST(:since AS xid8) AND position < pg_snapshot_xmax(pg_current_snapshot())"
@@ -168,7 +181,7 @@ class PostgresCommitOrder(CommitOrder):
             return snapshot
 
     @override
-    def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
+    def changed_since(self, bucket: BoardBucket, position: str, after: str, limit: int) -> ChangedPage:
         # Two phases: first the transactions that were open at the position, then those that began later. ``after`` holds the
         # phase and the key of the last entry that was read.
         if _POSITION.fullmatch(position) is None:
@@ -181,9 +194,10 @@ class PostgresCommitOrder(CommitOrder):
         entries, within = (self._OPEN_THEN, "true") if phase == "open" else ("score_transactions", self._LATER)
         key = f"json_build_array('{phase}', position::text, ledger_shard, user_id)::text"
         asked = {"since": since, "shard": shard, "user_id": user_id, "limit": limit, "open_then": f"{{{open_then}}}"}
+        asked |= parameters_of(bucket)
         with self.reading() as connection:
             _require_past(timeline, int(later), _snapshot(connection))
-            changed = _changed(entries, f"{within} AND {self._BEYOND}", key, self._AGGREGATE, self._LOOKUP)
+            changed = self._changed(bucket, entries, f"{within} AND {self._BEYOND}", key)
             count, last, rows = connection.execute(changed, asked).one()
         if count < limit:
             last = '["later","0",-1,""]' if phase == "open" else ""
@@ -197,21 +211,21 @@ class SqliteCommitOrder(CommitOrder):
     _AT = ":at_ms"
     _INSTANCE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
     _AGGREGATE = f"json_group_array({_ROW_SQLITE})"
-    _LOOKUP: Final = "CROSS JOIN user_scores USING (ledger_shard, user_id)"
+    _LOOKUP = "CROSS JOIN {rows} USING (ledger_shard, user_id)"
 
     @override
     def position(self) -> str:
         return str(self.rows(text("SELECT coalesce(max(position), 0) FROM score_transactions"))[0][0])
 
     @override
-    def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
+    def changed_since(self, bucket: BoardBucket, position: str, after: str, limit: int) -> ChangedPage:
         newest = self.position()
         if not (position.isascii() and position.isdecimal()):
             raise LedgerWentBack("the board's position cannot be read")
         if int(position) > int(newest):
             raise LedgerWentBack(f"its newest entry is {newest}; the board has seen {position}")
-        asked = {"since": int(after or position), "limit": limit}
-        changed = _changed("score_transactions", "position > :since", "position", self._AGGREGATE, self._LOOKUP)
+        asked = {"since": int(after or position), "limit": limit, **parameters_of(bucket)}
+        changed = self._changed(bucket, "score_transactions", "position > :since", "position")
         ((count, last, rows),) = self.rows(changed, asked)
         return ChangedPage(standings=_decoded(rows), after=str(last) if count == limit else "")
 
@@ -224,10 +238,6 @@ def _require_past(timeline: str, later: int, now: str) -> None:
         raise LedgerWentBack(
             f"its timeline is {now_on} and its next transaction {now_later}; the board has seen {timeline} and {later}"
         )
-
-
-def _changed(entries: str, beyond: str, key: str, aggregate: str, lookup: str) -> TextClause:
-    return text(_CHANGED.format(entries=entries, beyond=beyond, key=key, aggregate=aggregate, lookup=lookup))
 
 
 def _snapshot(connection: Connection) -> str:

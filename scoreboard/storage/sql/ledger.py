@@ -13,29 +13,28 @@ from typing import Final
 from typing_extensions import override
 
 from scoreboard.background import Counter
+from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.actions import PlacedReceipt
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.board_changes import BoardChange
+from scoreboard.domain.boards import BoardBucket, BoardDefinition, FedBoard
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.judgement import AWARD_S_MAX, Claim, Verdict
-from scoreboard.domain.ledger_state import ChangedPage, LedgerState
-from scoreboard.domain.standings import Standing
 from scoreboard.failpoints import Failpoint, no_failpoint
+from scoreboard.storage.sql.board_ledger import AUDIT_SECONDS_MAX, READ_SECONDS_MAX, SqlBoardLedger
 from scoreboard.storage.sql.stores import SqlStore, store_opener
 from scoreboard.storage.sql.thread import Reactor
 from scoreboard.storage.sql.threaded_store import ThreadedStore
 
-WRITE_SECONDS_MAX: Final = 5.0
 RESET_SECONDS_MAX: Final = 65.0
-READ_SECONDS_MAX: Final = 3.0
-AUDIT_SECONDS_MAX: Final = 35.0
-REBUILD_SECONDS_MAX: Final = 10.0
 PROBE_SECONDS_MAX: Final = 0.9
 WRITES_WAITING_MAX: Final = 16
 READS_WAITING_MAX: Final = 256
 AUDITS_WAITING_MAX: Final = 16
 REBUILDS_WAITING_MAX: Final = 16
 PROBES_WAITING_MAX: Final = 4
+DECLARE_SECONDS_MAX: Final = 10.0
+FILLS_WAITING_MAX: Final = 4
 
 
 class SqlLedger(ThreadedStore, Ledger):
@@ -47,6 +46,7 @@ class SqlLedger(ThreadedStore, Ledger):
         self._reading = self._thread("reads", lambda: open_store().reads, READS_WAITING_MAX)
         self._auditing = self._thread("audits", lambda: open_store().audits, AUDITS_WAITING_MAX)
         self._rebuilding = self._thread("rebuilds", lambda: open_store().order, REBUILDS_WAITING_MAX)
+        self._keeping = self._thread("boards", lambda: open_store().keeper, FILLS_WAITING_MAX)
         self._probing = self._thread("probes", lambda: open_store().commit_probe, PROBES_WAITING_MAX)
 
     @override
@@ -57,61 +57,33 @@ class SqlLedger(ThreadedStore, Ledger):
         return await self._writing.ask(seconds_max, lambda writes: writes.award(batch, placed))
 
     @override
+    def board(self, bucket: BoardBucket) -> BoardLedger:
+        return SqlBoardLedger(bucket, self._writing, self._reading, self._auditing, self._rebuilding)
+
+    @override
+    async def declare_boards(self, boards: Sequence[BoardDefinition]) -> list[BoardChange]:
+        declared = tuple(boards)
+        return await self._keeping.ask(DECLARE_SECONDS_MAX, lambda keeper: keeper.declare_boards(declared))
+
+    @override
+    async def fed_boards(self) -> list[FedBoard]:
+        return await self._keeping.ask(READ_SECONDS_MAX, lambda keeper: keeper.fed_boards())
+
+    @override
+    async def fill_boards(self, players_max: int) -> bool:
+        return await self._keeping.ask(DECLARE_SECONDS_MAX, lambda keeper: keeper.fill_boards(players_max))
+
+    @override
+    async def clear_boards(self, rows_max: int) -> bool:
+        return await self._keeping.ask(DECLARE_SECONDS_MAX, lambda keeper: keeper.clear_boards(rows_max))
+
+    @override
     async def reset(self, order: ResetOrder) -> ResetResult:
         return await self._writing.ask(RESET_SECONDS_MAX, lambda writes: writes.reset(order))
 
     @override
-    async def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
-        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch(board, run, above))
-
-    @override
-    async def note_followed(self, board: BoardDefinition, run: str) -> None:
-        await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.note_followed(board, run))
-
-    @override
     async def ping(self) -> None:
         await self._probing.ask(PROBE_SECONDS_MAX, lambda probe: probe.commit())
-
-    @override
-    async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
-        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.accounts(after_user_id, limit))
-
-    @override
-    async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
-        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.ranked(after, limit))
-
-    @override
-    async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
-        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.unranked(after_user_id, limit))
-
-    @override
-    async def position(self) -> str:
-        return await self._rebuilding.ask(READ_SECONDS_MAX, lambda order: order.position())
-
-    @override
-    async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
-        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.changed_since(position, after, limit))
-
-    @override
-    async def top(self, offset: int, limit: int) -> list[Standing]:
-        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.top(offset, limit))
-
-    @override
-    async def ranked_count(self) -> int:
-        return await self._auditing.ask(AUDIT_SECONDS_MAX, lambda audits: audits.ranked_count())
-
-    @override
-    async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
-        asked = tuple(user_ids)
-        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.accounts_of(asked))
-
-    @override
-    async def account(self, user_id: str) -> Standing | None:
-        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.account(user_id))
-
-    @override
-    async def state(self, board: BoardDefinition) -> LedgerState:
-        return await self._rebuilding.ask(READ_SECONDS_MAX, lambda order: order.state(board))
 
     @override
     async def clock_ms(self) -> int:

@@ -3,55 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, cast, false, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, cast, false, func, literal, select, tuple_
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from scoreboard.domain.actions import ACTION_ID
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.entries import Entry, EntryFilter, Finding
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.sql.award import CLOCK_MS
 from scoreboard.storage.sql.award_rows import read_standings
+from scoreboard.storage.sql.board_audit import board_findings
+from scoreboard.storage.sql.bucket_rows import rows_of
 from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import TimestampMs, Uuid, beyond_player, of_player, score_transactions, user_scores
 
 _USER: Final = user_scores.c
 _ENTRY: Final = score_transactions.c
-#: The accounts without those of version 0: a suspension inserted those (player_queries.py), and they have no entries.
-_STANDINGS: Final = select(
-    _USER.user_id, _USER.username, _USER.avatar, _USER.score, _USER.version, _USER.reached_at, _USER.last_updated
-).where(_USER.version > 0)
 _NOT_READ: Final = (_ENTRY.metadata, _ENTRY.ledger_shard)
 _ENTRIES: Final = select(
     *(column for column in _ENTRY if all(column is not other for other in _NOT_READ)),
     cast(_ENTRY.metadata, Text).label("metadata"),
 )
-_ON_BOARD: Final = _USER.reached_at.is_not(None)
 
 
 class LedgerQueries(SqlSession):
     """The blocking half of boundaries.Ledger that reads: methods of the same names, with the same promises."""
 
-    def top(self, offset: int, limit: int) -> list[Standing]:
+    def top(self, bucket: BoardBucket, offset: int, limit: int) -> list[Standing]:
         """A page of the board, best first. Equal points rank by time, then by user id descending, as in a Redis sorted set."""
-        best = _STANDINGS.where(_ON_BOARD).order_by(_USER.score.desc(), _USER.reached_at, _USER.user_id.desc())
+        asked, row = _standings(bucket)
+        best = asked.where(row.reached_at.is_not(None)).order_by(row.score.desc(), row.reached_at, row.user_id.desc())
         return read_standings(self.rows(best.offset(offset).limit(limit)))
 
-    def ranked_count(self) -> int:
+    def ranked_count(self, bucket: BoardBucket) -> int:
         """How many players are on the board."""
-        return int(self.rows(select(func.count()).select_from(user_scores).where(_ON_BOARD))[0][0])
+        rows = rows_of(bucket)
+        return int(self.rows(select(func.count()).select_from(rows).where(rows.c.reached_at.is_not(None)))[0][0])
 
-    def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
+    def accounts_of(self, bucket: BoardBucket, user_ids: Sequence[str]) -> list[Standing]:
         """The standings of these players, in their order, without unknown ones."""
+        asked, row = _standings(bucket)
         keys = [(ledger_shard(user_id), user_id) for user_id in user_ids]
-        found = self.rows(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys)))
+        found = self.rows(asked.where(tuple_(row.ledger_shard, row.user_id).in_(keys)))
         by_user = {one.user_id: one for one in read_standings(found)}
         return [by_user[user_id] for user_id in user_ids if user_id in by_user]
 
-    def account(self, user_id: str) -> Standing | None:
+    def account(self, bucket: BoardBucket, user_id: str) -> Standing | None:
         """One player's standing; None for an unknown player."""
-        found = read_standings(self.rows(_STANDINGS.where(*of_player(_USER, user_id))))
+        asked, row = _standings(bucket)
+        found = read_standings(self.rows(asked.where(*of_player(row, user_id))))
         return found[0] if found else None
 
     def clock_ms(self) -> int:
@@ -103,7 +106,20 @@ class LedgerQueries(SqlSession):
             for _shard, user_id, score, version, total, entries in rows
             if (score, version) != (total, entries)
         ]
+        if rows:
+            with self.reading() as connection:
+                findings += board_findings(connection, rows[0][:2], rows[-1][:2])
         return (rows[-1].user_id if len(rows) == limit else None), findings
+
+
+def _standings(bucket: BoardBucket) -> tuple[Select[Any], ReadOnlyColumnCollection[str, Any]]:
+    """(a query of all standings in a bucket, the columns for its conditions).
+
+    Without the accounts of version 0: a suspension inserted those (player_queries.py), and they have no entries.
+    """
+    row = rows_of(bucket).c
+    asked = select(row.user_id, row.username, row.avatar, row.score, row.version, row.reached_at, row.last_updated)
+    return asked.where(row.version > 0), row
 
 
 def _conditions(where: EntryFilter) -> list[ColumnElement[bool]]:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.storage.sql.award import AwardWriter
+from scoreboard.storage.sql.board_keeper import BoardKeeper, PostgresBoardKeeper, SqliteBoardKeeper
 from scoreboard.storage.sql.commit_order import CommitOrder, PostgresCommitOrder, SqliteCommitOrder
 from scoreboard.storage.sql.player_queries import PlayerQueries, PlayerWriter
 from scoreboard.storage.sql.postgres import session as postgres
@@ -43,6 +44,7 @@ class SqlStore:
     reads: LedgerQueries
     audits: LedgerQueries
     order: CommitOrder
+    keeper: BoardKeeper
     commit_probe: SqlProbe
 
 
@@ -88,6 +90,7 @@ def _sqlite_store(file: SqliteFile, failpoint: Failpoint) -> SqlStore:
         reads=_on_sqlite(LedgerQueries, file),
         audits=_on_sqlite(LedgerQueries, file),
         order=_on_sqlite(SqliteCommitOrder, file),
+        keeper=_on_sqlite(SqliteBoardKeeper, file),
         commit_probe=_on_sqlite(SqlProbe, file),
     )
 
@@ -98,6 +101,7 @@ def _postgres_store(conninfo: str, failpoint: Failpoint) -> SqlStore:
         reads=_on_postgres(LedgerQueries, conninfo),
         audits=_on_postgres(LedgerQueries, conninfo, AUDIT_STATEMENT_MS_MAX),
         order=_on_postgres(PostgresCommitOrder, conninfo, REBUILD_STATEMENT_MS_MAX, FOLLOWER_SETTINGS),
+        keeper=_on_postgres(PostgresBoardKeeper, conninfo, REBUILD_STATEMENT_MS_MAX),
         # The probe's reason is the one that is logged.
         commit_probe=_on_postgres(SqlProbe, conninfo, explain=True),
     )

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeDecorator
 
-from scoreboard.domain.players import ledger_shard
+from scoreboard.domain.players import ledger_shard, player_key
 from scoreboard.domain.standings import POINTS_MAX
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -64,8 +64,10 @@ def of_player(columns: ReadOnlyColumnCollection[str, sa.Column[Any]], user_id: s
 
 def beyond_player(columns: ReadOnlyColumnCollection[str, sa.Column[Any]], user_id: str) -> sa.ColumnElement[bool]:
     """The condition for rows of the players after one, by shard and id; "" is before all players."""
-    key = sa.literal(ledger_shard(user_id) if user_id else -1, sa.SmallInteger), sa.literal(user_id, Id)
-    return sa.tuple_(columns.ledger_shard, columns.user_id) > sa.tuple_(*key)
+    shard, _ = player_key(user_id)
+    return sa.tuple_(columns.ledger_shard, columns.user_id) > sa.tuple_(
+        sa.literal(shard, sa.SmallInteger), sa.literal(user_id, Id)
+    )
 
 
 metadata: Final = sa.MetaData()
@@ -176,6 +178,35 @@ boards: Final = sa.Table(
         server_default=sa.text("0"),
         comment="how often somebody tried whether we can commit",
     ),
+)
+
+# The boards beside the global one. A board that is removed and declared again gets another number, so old standings are not taken
+# for new ones. ``change`` rises with every change of any row: the newest is the generation, which each award reads.
+board_definitions: Final = sa.Table(
+    "board_definitions",
+    metadata,
+    sa.Column("number", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("board_id", Id, nullable=False),
+    sa.Column("definition", sa.Text, nullable=False, comment="a JSON object"),
+    sa.Column("change", sa.BigInteger, nullable=False),
+    sa.Column("declared_at", TimestampMs, nullable=False),
+    sa.Column("removed_at", TimestampMs),
+    sa.Column("filled_through", Id, comment="the last player whose standings were filled in; null: all were"),
+)
+
+# No foreign key, for speed: only awards and fillings insert here, in the transaction that holds the lock of the account.
+board_standings: Final = sa.Table(
+    "board_standings",
+    metadata,
+    sa.Column("board", sa.SmallInteger, primary_key=True, autoincrement=False, comment="the number in board_definitions"),
+    sa.Column("bucket", Id, primary_key=True, comment="empty on a board without a period"),
+    *_player_key(),
+    sa.Column("score", sa.BigInteger, nullable=False),
+    sa.Column("reached_at", TimestampMs, comment="when the score was reached; null: not on the board"),
+    sa.Column("version", sa.BigInteger, nullable=False, comment="the player's entries when this last changed"),
+    sa.Column("actions", sa.BigInteger, nullable=False, comment="awards that count in the bucket"),
+    sa.CheckConstraint(f"score BETWEEN -{POINTS_MAX} AND {POINTS_MAX}", name="board_score_is_exact"),
+    sqlite_with_rowid=False,
 )
 
 # No foreign key: only awards insert here, in the transaction that writes the account.

@@ -33,6 +33,20 @@ _ENTRY: Final = (
     "ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after, score_awarded, timestamp,"
     " ip_address, user_agent, validated, metadata"
 )
+
+
+def set_scores(parameter: str) -> str:
+    """The statement that writes standings of boards. ``parameter`` stands for their JSON array."""
+    return f"""
+        INSERT INTO board_standings (board, bucket, ledger_shard, user_id, score, reached_at, version, actions)
+        SELECT board, bucket, ledger_shard, user_id, score, to_timestamp(reached_at_ms / 1000::float8), version, actions
+        FROM json_to_recordset({parameter}) AS r (ledger_shard smallint, user_id text, board smallint, bucket text, score bigint,
+            reached_at_ms bigint, version bigint, actions bigint)
+        ON CONFLICT (board, bucket, ledger_shard, user_id) DO UPDATE
+        SET score = excluded.score, reached_at = excluded.reached_at, version = excluded.version, actions = excluded.actions
+    """
+
+
 STATEMENTS: Final[Statements] = {
     # Each statement must see what was committed while the one before it waited for a lock, whatever the database's default is.
     "begin": "BEGIN ISOLATION LEVEL READ COMMITTED",
@@ -91,6 +105,18 @@ STATEMENTS: Final[Statements] = {
             SELECT FROM score_transactions AS t WHERE t.ledger_shard = asked.ledger_shard
             AND t.user_id = asked.user_id AND t.action_type = asked.action_type)
     """,
+    "generation": "SELECT coalesce(max(change), 0)::text FROM board_definitions",
+    "definitions": """
+        SELECT json_build_array(coalesce(max(change), 0), coalesce(json_agg(json_build_object(
+            'number', number, 'definition', definition::json, 'filled_through', filled_through) ORDER BY number)
+            FILTER (WHERE removed_at IS NULL), '[]')) FROM board_definitions
+    """,
+    "scores": f"""
+        SELECT coalesce(json_agg(json_build_array(s.user_id, s.board, s.bucket, s.score,
+            (date_part('epoch', s.reached_at) * 1000)::bigint, s.version, s.actions)), '[]')
+        FROM {_PLAYERS}, board smallint, bucket text) JOIN board_standings AS s USING (board, bucket, ledger_shard, user_id)
+    """,
+    "set_scores": set_scores("$1"),
     "open_accounts": f"""
         INSERT INTO user_scores (ledger_shard, user_id, username, avatar, named_at, score, version, total_actions,
             last_updated, reached_at, last_action_at, created_at)
@@ -154,6 +180,19 @@ _RESET: Final = """
     RETURNING u.user_id, u.username, u.avatar, u.version
 """
 RESET_ALL, RESET_NAMED = (_RESET.format(which=which, reset=RESET, entry=_ENTRY) for which in (_ALL, _NAMED))
+#: After a reset, in its transaction, with the open buckets of all boards: it takes the players of this reset off them.
+_RESET_SCORES: Final = """
+    UPDATE board_standings AS s SET score = 0, reached_at = NULL, version = u.version, actions = 0
+    FROM user_scores AS u, json_to_recordset(%(open)s) AS open (board smallint, bucket text)
+    WHERE {which} AND u.last_updated = CAST(to_timestamp(%(at_ms)s / 1000::float8) AS timestamptz(3)) AND s.board = open.board
+        AND s.bucket = open.bucket AND s.ledger_shard = u.ledger_shard AND s.user_id = u.user_id AND s.reached_at IS NOT NULL
+"""
+_OFF: Final = "u.reached_at IS NULL"
+RESET_ALL_SCORES: Final = _RESET_SCORES.format(which=_OFF)
+RESET_NAMED_SCORES: Final = _RESET_SCORES.format(
+    which=f"""{_OFF} AND (u.ledger_shard, u.user_id) IN (
+            SELECT * FROM json_to_recordset(%(players)s) AS asked (ledger_shard smallint, user_id text))"""
+)
 #: After a reset, in its transaction: the players whose rows were locked, and those who came on the board while it ran.
 ALL_ON_BOARD, NAMED_ON_BOARD = (f"SELECT user_id FROM user_scores WHERE {which}" for which in (_ALL, _NAMED))
 

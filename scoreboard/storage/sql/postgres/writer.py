@@ -11,18 +11,20 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+import msgspec
 import psycopg
 from psycopg import pq
 from typing_extensions import override
 
 from scoreboard.domain.actions import PlacedReceipt
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.errors import StoreFull, StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.failpoints import Failpoint, no_failpoint
-from scoreboard.storage.sql.award import AwardWriter, Step, award, epoch_parameter
+from scoreboard.storage.sql.award import AwardWriter, BoardBook, StaleBook, Step, award, epoch_parameter
 from scoreboard.storage.sql.award_rows import reset_parameters, reset_standings
+from scoreboard.storage.sql.board_rows import open_buckets, read_fed_boards
 from scoreboard.storage.sql.interruptible import ClosingOnError
 from scoreboard.storage.sql.postgres import statements as sql
 from scoreboard.storage.sql.postgres.pipeline import StatementFailed, make_trip
@@ -35,6 +37,9 @@ ATTEMPTS_MAX: Final = 5
 _GATHER_AGAIN: Final = frozenset({"23505", "40001", "40P01"})
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _DISK_FULL: Final = "53100"
+#: A reset of all players, or of some: it, its buckets, and what is on the board after it.
+_ALL: Final = sql.RESET_ALL, sql.RESET_ALL_SCORES, sql.ALL_ON_BOARD
+_NAMED: Final = sql.RESET_NAMED, sql.RESET_NAMED_SCORES, sql.NAMED_ON_BOARD
 
 
 class PostgresAwardWriter(ClosingOnError, AwardWriter):
@@ -44,6 +49,7 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
         self._conninfo = conninfo
         self._failpoint = failpoint
         self._session: PostgresSession | None = None
+        self._book = BoardBook()
 
     @override
     def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
@@ -54,7 +60,10 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
             only_known = False
             for _ in range(ATTEMPTS_MAX):
                 try:
-                    return award(ask, claims, receipts, self._failpoint, only_known=only_known)
+                    return award(ask, claims, receipts, self._failpoint, self._book, only_known=only_known)
+                except StaleBook:
+                    _trip(session, [("ROLLBACK", None)])
+                    self._book.read(ask)
                 except StatementFailed as failed:
                     waited_in_vain = failed.sqlstate == _LOCK_NOT_AVAILABLE and not only_known
                     if failed.sqlstate not in _GATHER_AGAIN and not waited_in_vain:
@@ -67,7 +76,7 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
     @override
     def reset(self, order: ResetOrder) -> ResetResult:
         named = reset_parameters(order)
-        reset, on_board = (sql.RESET_ALL, sql.ALL_ON_BOARD) if order.user_ids is None else (sql.RESET_NAMED, sql.NAMED_ON_BOARD)
+        reset, scores, on_board = _ALL if order.user_ids is None else _NAMED
         with self._closing_on_error():
             session = self._opened()
             with session.transaction():
@@ -77,12 +86,16 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
                     f"SET LOCAL statement_timeout = {RESET_MS_MAX}; SET LOCAL lock_timeout = {sql.LOCK_MS_MAX}".encode()
                 )
                 rows = session.execute(reset, named).fetchall()
+                # After the locks: whoever fills a board holds the locks of its players until it has written their rows.
+                ((found,),) = session.execute(sql.STATEMENTS["definitions"]).fetchall()
+                _, fed = read_fed_boards(msgspec.json.encode(found))
+                session.execute(scores, {**named, "open": open_buckets(fed, order.at_ms)})
                 held = tuple(user_id for (user_id,) in session.execute(on_board, named).fetchall())
                 self._require_not_interrupted()
         return ResetResult(standings=reset_standings(rows, order), held=held)
 
     @override
-    def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
+    def next_epoch(self, board: BoardBucket, run: str, above: int = 0) -> int:
         return int(self._alone(sql.NEXT_EPOCH, epoch_parameter(board, run, above)))
 
     @override

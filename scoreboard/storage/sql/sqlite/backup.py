@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.file_errors import why_not_written
 from scoreboard.storage.schema import migrate
@@ -43,7 +43,7 @@ def restore(
     backup: Path,
     ledger: Path,
     kept: Path,
-    board: BoardDefinition,
+    board: BoardBucket,
     step: Failpoint = no_failpoint,
     confirm: Callable[[], None] = lambda: None,
 ) -> bool:
@@ -185,7 +185,7 @@ def _end_log(ledger: Path) -> int:
     return epoch
 
 
-def _begin_later_epoch(copy: Path, board: BoardDefinition, than: int) -> None:
+def _begin_later_epoch(copy: Path, board: BoardBucket, than: int) -> None:
     with contextlib.closing(SqliteAwardWriter(SqliteFile(copy))) as writes:
         writes.next_epoch(board, "", than)
 

@@ -37,6 +37,18 @@ _ENTRY: Final = (
     *("score_awarded", "ip_address", "user_agent", "validated", "metadata"),
 )
 
+
+def set_scores(parameter: str) -> str:
+    """The statement that writes standings of boards. ``parameter`` stands for their JSON array."""
+    row = _member(*_PLAYER, "board", "bucket", "score", "reached_at_ms", "version", "actions")
+    return f"""
+        INSERT INTO board_standings (ledger_shard, user_id, board, bucket, score, reached_at, version, actions)
+        SELECT {row} FROM json_each({parameter}) WHERE true
+        ON CONFLICT (board, bucket, ledger_shard, user_id) DO UPDATE
+        SET score = excluded.score, reached_at = excluded.reached_at, version = excluded.version, actions = excluded.actions
+    """
+
+
 STATEMENTS: Final[Statements] = {
     # Takes the writer's lock before anything is read, so the facts that were gathered stay true until the commit.
     "begin": "BEGIN IMMEDIATE",
@@ -79,6 +91,17 @@ STATEMENTS: Final[Statements] = {
             SELECT 1 FROM score_transactions AS t WHERE t.ledger_shard = asked.ledger_shard
             AND t.user_id = asked.user_id AND t.action_type = asked.action_type)
     """,
+    "generation": "SELECT CAST(coalesce(max(change), 0) AS TEXT) FROM board_definitions",
+    "definitions": """
+        SELECT json_array(coalesce(max(change), 0), json_group_array(json_object('number', number,
+            'definition', json(definition), 'filled_through', filled_through)) FILTER (WHERE removed_at IS NULL))
+        FROM board_definitions
+    """,
+    "scores": f"""
+        SELECT json_group_array(json_array(s.user_id, s.board, s.bucket, s.score, s.reached_at, s.version, s.actions))
+        FROM {_asked(*_PLAYER, "board", "bucket")} CROSS JOIN board_standings AS s USING (board, bucket, ledger_shard, user_id)
+    """,
+    "set_scores": set_scores("?"),
     "open_accounts": f"""
         INSERT INTO user_scores (ledger_shard, user_id, created_at, username, avatar, named_at, score, version, total_actions,
             last_updated, reached_at, last_action_at)
@@ -119,6 +142,15 @@ RESET_TOTALS: Final = f"""
         last_updated = :at_ms, reached_at = NULL
     WHERE {_GONE}
     RETURNING user_id, username, avatar, version
+"""
+#: After both, with the open buckets of all boards: it takes the players of this reset off them.
+RESET_SCORES: Final = f"""
+    UPDATE board_standings AS s SET score = 0, reached_at = NULL, version = u.version, actions = 0
+    FROM (SELECT {_named("board", "bucket")} FROM json_each(:open)) AS open CROSS JOIN user_scores AS u
+    WHERE u.reached_at IS NULL AND u.last_updated = :at_ms
+        AND (:players IS NULL OR (u.ledger_shard, u.user_id) IN (SELECT {_member(*_PLAYER)} FROM json_each(:players)))
+        AND s.board = open.board AND s.bucket = open.bucket AND s.ledger_shard = u.ledger_shard AND s.user_id = u.user_id
+        AND s.reached_at IS NOT NULL
 """
 NEXT_EPOCH: Final = award.NEXT_EPOCH.format(
     clock_ms=CLOCK_MS["sqlite"],

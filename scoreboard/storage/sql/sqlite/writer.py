@@ -19,17 +19,18 @@ from sqlalchemy.pool import QueuePool
 from typing_extensions import override
 
 from scoreboard.domain.actions import PlacedReceipt
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.errors import StoreFull, StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.failpoints import Failpoint, no_failpoint
-from scoreboard.storage.sql.award import AwardWriter, Step, award, epoch_parameter
+from scoreboard.storage.sql.award import AwardWriter, BoardBook, StaleBook, Step, award, epoch_parameter
 from scoreboard.storage.sql.award_rows import reset_parameters, reset_standings
+from scoreboard.storage.sql.board_rows import open_buckets, read_fed_boards
 from scoreboard.storage.sql.interruptible import ClosingOnError
 from scoreboard.storage.sql.sqlite.file import FileLost, SqliteFile
 from scoreboard.storage.sql.sqlite.refusal import is_full
-from scoreboard.storage.sql.sqlite.statements import NEXT_EPOCH, RESET_ENTRIES, RESET_TOTALS, STATEMENTS
+from scoreboard.storage.sql.sqlite.statements import NEXT_EPOCH, RESET_ENTRIES, RESET_SCORES, RESET_TOTALS, STATEMENTS
 from scoreboard.storage.sql.thread_worker import StoreSilent
 
 BUSY_MS_MAX: Final = 2_000
@@ -43,11 +44,19 @@ class SqliteAwardWriter(ClosingOnError, AwardWriter):
         self._file = file
         self._failpoint = failpoint
         self._handle: Handle | None = None
+        self._book = BoardBook()
 
     @override
     def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         with self._closing_on_error():
-            return award(functools.partial(self._ask, self._opened()), claims, receipts, self._failpoint)
+            handle = self._opened()
+            ask = functools.partial(self._ask, handle)
+            while True:
+                try:
+                    return award(ask, claims, receipts, self._failpoint, self._book)
+                except StaleBook:
+                    handle.execute("ROLLBACK")
+                    self._book.read(ask)
 
     @override
     def reset(self, order: ResetOrder) -> ResetResult:
@@ -57,12 +66,14 @@ class SqliteAwardWriter(ClosingOnError, AwardWriter):
             handle.execute("BEGIN IMMEDIATE")
             handle.execute(RESET_ENTRIES, named)
             rows = handle.execute(RESET_TOTALS, named).fetchall()
+            _, fed = read_fed_boards(self._ask(handle, [("definitions", None)])["definitions"])
+            handle.execute(RESET_SCORES, {**named, "open": open_buckets(fed, order.at_ms)})
             self._require_not_interrupted()
             handle.execute("COMMIT")
         return ResetResult(standings=reset_standings(rows, order))
 
     @override
-    def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
+    def next_epoch(self, board: BoardBucket, run: str, above: int = 0) -> int:
         with self._closing_on_error():
             cursor = self._opened().execute(NEXT_EPOCH, (epoch_parameter(board, run, above).decode(),))
             ((epoch,),) = cursor.fetchall()  # reads to the end: only then is it committed

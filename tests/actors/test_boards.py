@@ -1,0 +1,203 @@
+"""Boards and their buckets over time, on stores in memory and a clock that the test moves."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from twisted.internet.task import Clock
+
+from scoreboard.actors.board_series import AHEAD_MS, FOLLOWED_MAX, FOLLOWED_MS, BoardSeries
+from scoreboard.actors.boards import LOOK_S, Boards
+from scoreboard.actors.open_bucket import OpenBucket, open_bucket
+from scoreboard.domain.actions import BoardRank, Receipt
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition, FedBoard
+from scoreboard.domain.judgement import DAY_MS
+from scoreboard.domain.periods import CalendarPeriod, Slots
+from scoreboard.domain.refusals import Reason, Refused
+from scoreboard.domain.rules import ActionRule
+from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
+from scoreboard.storage.memory.ledger import MemoryLedger
+from scoreboard.zones import zone_named
+from tests.actors.fakes import FakeMeter
+from tests.awaiting import result_of
+from tests.storage.claims import award_in, claim
+
+#: 2026-11-28T23:58Z, and the seconds until midnight.
+BEGIN = 1_795_910_280_000
+LEFT_S = 120
+GLOBAL = BoardDefinition(board_id="global", title="All time")
+DAILY = BoardDefinition(
+    board_id="daily", title="Today", period=CalendarPeriod(unit="daily", zone=zone_named("UTC")), keep_closed=7
+)
+RUNS = BoardDefinition(board_id="runs", title="Runs", counts=frozenset({"RUN"}), period=Slots(length_ms=60_000), keep_closed=90)
+RUN = ActionRule(action_type="RUN", points=0)
+
+
+class Server:
+    """One process with its boards. A second one may share the ledger and the store of the first."""
+
+    def __init__(self, *definitions: BoardDefinition, beside: Server | None = None) -> None:
+        self.clock: Clock = Clock() if beside is None else beside.clock
+        self.ledger: MemoryLedger = MemoryLedger(clock_ms=self.now_ms) if beside is None else beside.ledger
+        self.store: dict[str, SharedBoardState] = {} if beside is None else beside.store
+        self.meter = FakeMeter()
+        opened = self.open(GLOBAL_BOARD)
+        self.boards = Boards(
+            ledger=self.ledger,
+            definitions=(GLOBAL, *definitions),
+            ranking=opened.ranking,
+            projector=opened.projector,
+            open_series=self.open_series,
+            clock=self.clock,
+            meter=self.meter,
+        )
+        result_of(opened.start())
+        result_of(self.boards.start())
+        self.wait(0)
+
+    def now_ms(self) -> int:
+        return BEGIN + int(self.clock.seconds() * 1000)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass in steps, so that loops and timers run in their order."""
+        for _ in range(int(seconds)):
+            self.clock.advance(1)
+        self.clock.advance(seconds % 1)
+
+    def open(self, bucket: BoardBucket) -> OpenBucket:
+        board = MemoryBoard(bucket, self.now_ms, self.store.setdefault(bucket.key, SharedBoardState()))
+        return open_bucket(
+            board=board,
+            ledger=self.ledger.board(bucket),
+            clock=self.clock,
+            now_ms=self.now_ms,
+            meter=self.meter,
+            store_is_shared=False,
+        )
+
+    def open_series(self, fed: FedBoard) -> BoardSeries:
+        return BoardSeries(fed, open_bucket=self.open, clock=self.clock, now_ms=self.now_ms, meter=self.meter)
+
+    def award(self, *points: tuple[str, int], rule: ActionRule = RUN, at_ms: int | None = None) -> list[Receipt]:
+        """The receipts of one batch."""
+        now_ms = self.now_ms() if at_ms is None else at_ms
+        claims = [claim(user, value, rule=rule, at_ms=now_ms) for user, value in points]
+        awards = [award_in(verdict) for verdict in result_of(self.ledger.award(claims, []))]
+        receipts = result_of(self.boards.project(awards))
+        return [receipts[award.claim.grant.action_id] for award in awards]
+
+    def shown(self, board_id: str, bucket: str | None = None) -> list[tuple[str, int]]:
+        page = result_of(self.boards.ranking(board_id, bucket).page(0, 10))
+        assert not page.degraded
+        return [(row.user_id, row.points) for row in page.rows]
+
+
+def test_a_batch_is_set_on_each_board_for_which_it_counts_and_its_receipts_have_its_ranks() -> None:
+    server = Server(DAILY, RUNS)
+    server.award(("amy", 5), ("bob", 7))
+    (receipt,) = server.award(("amy", 3))
+    assert (receipt.rank, receipt.previous_rank) == (1, 2)
+    assert receipt.boards == (
+        BoardRank(board_id="daily", bucket="2026-11-28", rank=1, previous_rank=2),
+        BoardRank(board_id="runs", bucket="2026-11-28T23:58Z", rank=1, previous_rank=2),
+    )
+    (walked,) = server.award(("amy", 1), rule=ActionRule(action_type="WALK", points=0))
+    assert [one.board_id for one in walked.boards] == ["daily"]
+    assert server.shown("daily") == [("amy", 9), ("bob", 7)]
+    assert server.shown("runs") == [("amy", 8), ("bob", 7)]
+    assert server.shown("global") == [("amy", 9), ("bob", 7)]
+
+
+def test_a_bucket_ends_at_its_instant_and_the_next_one_begins_empty() -> None:
+    server = Server(DAILY)
+    server.award(("amy", 5))
+    server.wait(LEFT_S - 1)
+    assert server.shown("daily") == [("amy", 5)]
+    server.clock.advance(1)
+    assert server.shown("daily") == []
+    server.award(("bob", 1))
+    assert server.shown("daily") == [("bob", 1)]
+    assert server.shown("daily", "2026-11-28") == [("amy", 5)]
+
+
+def test_an_award_that_is_committed_after_the_end_of_its_bucket_is_on_it() -> None:
+    server = Server(DAILY)
+    server.wait(LEFT_S + 3)
+    (receipt,) = server.award(("amy", 5), at_ms=BEGIN + LEFT_S * 1000 - 1)
+    assert [one.bucket for one in receipt.boards] == ["2026-11-28"]
+    assert (server.shown("daily"), server.shown("daily", "2026-11-28")) == ([], [("amy", 5)])
+
+
+def test_the_next_bucket_is_open_before_it_begins() -> None:
+    server = Server(DAILY)
+    server.wait(LEFT_S - AHEAD_MS // 1000 - 2)
+    assert set(server.store) == {"global", "daily:2026-11-28"}
+    server.wait(3)
+    assert set(server.store) == {"global", "daily:2026-11-28", "daily:2026-11-29"}
+    with pytest.raises(Refused):
+        server.boards.ranking("daily", "2026-11-29")
+
+
+def test_a_closed_bucket_is_let_go_and_opened_again_by_a_read() -> None:
+    server = Server(DAILY)
+    server.award(("amy", 5))
+    server.wait(LEFT_S + FOLLOWED_MS // 1000 + 3)
+    closed = server.store["daily:2026-11-28"]
+    assert closed.life_ms is not None
+    assert abs(closed.life_ms - 7 * DAY_MS) < 200_000
+    assert closed.listeners == []
+    closed.lose()  # its keys have gone
+    assert server.boards.ranking("daily", "2026-11-28") is not None
+    server.wait(2)
+    assert server.shown("daily", "2026-11-28") == [("amy", 5)]
+
+
+@pytest.mark.parametrize("bucket", ["2026-11-29", "2026-11-20", "2026-W48", "", "x" * 99, "2026-11-28\0"])
+def test_a_bucket_that_does_not_exist_yet_or_is_not_kept_is_refused(bucket: str) -> None:
+    server = Server(DAILY)
+    with pytest.raises(Refused) as refused:
+        server.boards.ranking("daily", bucket)
+    assert (refused.value.refusal.reason, refused.value.refusal.field) == (Reason.MALFORMED_REQUEST, "bucket")
+
+
+def test_a_board_that_is_not_declared_is_refused() -> None:
+    server = Server(DAILY)
+    with pytest.raises(Refused) as refused:
+        server.boards.ranking("weekly")
+    assert refused.value.refusal.message == "must be one of global, daily"
+    with pytest.raises(Refused):
+        server.boards.ranking("global", "2026-11-28")
+
+
+def test_reads_of_many_closed_buckets_open_only_a_few_at_a_time() -> None:
+    server = Server(RUNS)
+    server.wait(60)
+    names = [bucket.name for bucket in RUNS.period.closed_before(server.now_ms(), 40)]
+    for name in names[:FOLLOWED_MAX]:
+        with suppress(Refused):
+            server.boards.ranking("runs", name)
+    assert len(server.store) == 1 + FOLLOWED_MAX
+    with pytest.raises(Refused) as refused:
+        server.boards.ranking("runs", names[-1])
+    assert refused.value.refusal.reason is Reason.UNAVAILABLE
+    server.wait(FOLLOWED_MS // 1000 + 62)
+    server.boards.ranking("runs", names[-1])
+
+
+def test_what_another_process_sets_is_read_here() -> None:
+    first = Server(DAILY)
+    second = Server(DAILY, beside=first)
+    first.award(("amy", 5))
+    assert second.shown("daily") == [("amy", 5)]
+
+
+def test_a_board_is_not_read_before_all_players_are_filled_in() -> None:
+    server = Server()
+    server.award(*((f"p{number:03}", number) for number in range(450)))
+    later = Server(DAILY, beside=server)
+    with pytest.raises(Refused) as refused:
+        later.boards.ranking("daily")
+    assert refused.value.refusal.reason is Reason.UNAVAILABLE
+    later.wait(LOOK_S + 2)
+    assert len(later.shown("daily")) == 10
