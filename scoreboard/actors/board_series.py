@@ -85,7 +85,7 @@ class BoardSeries:
 
     def catch_up_soon(self) -> None:
         """Bring each bucket that is followed in sync with the ledger, without waiting for the end."""
-        for opened, _, _ in self._followed.values():
+        for opened in self.followed:
             opened.projector.catch_up_soon()
 
     @property
@@ -96,7 +96,12 @@ class BoardSeries:
     @property
     def in_sync(self) -> bool:
         """Whether each bucket that is followed is like the ledger, as far as we know."""
-        return all(one.projector.in_sync for one, _, _ in self._followed.values())
+        return all(one.projector.in_sync for one in self.followed)
+
+    @property
+    def followed(self) -> list[OpenBucket]:
+        """The buckets that are followed now."""
+        return [opened for opened, _, _ in self._followed.values()]
 
     def ranking(self, name: str | None = None) -> Ranking | None:
         """The reads of a bucket, the present one if it is not named. None: it does not exist, or is not kept (any more).

@@ -4,7 +4,8 @@ One server at a time sweeps. It compares a page of players by a digest, and play
 is compared once more a second later, because an award may be committed and not yet on the board. A gap is counted, logged and
 closed. A board that has more than the ledger means that the ledger went back: then the projector rebuilds the board.
 
-The sweep compares 500 players every 0.28 s: a round of 100,000 players takes 56 s, a round of a million 560 s.
+The sweep compares 500 players every 0.28 s: a round of 100,000 players takes 56 s, a round of a million 560 s. The buckets of
+other boards take turns, a page a second (actors/boards.py), so that all of them together cost less than the global one.
 """
 
 from __future__ import annotations
@@ -29,20 +30,34 @@ PLAYERS_PER_STEP: Final = 500
 #: are right again within five seconds: one round, a step for each page and one for the end, and two pauses of SETTLE_S.
 ROUND_S_MIN: Final = 1.5
 SETTLE_S: Final = 1.0
+#: How long another server waits for the next page of one that stopped.
 LOCK_MS: Final = 10_000
 
 
 class BoardSweep:
-    """Sweeps while the projector is in sync."""
+    """Sweeps while the projector is in sync: by itself from `start` to `stop`, or a page with each `step`.
+
+    ``lock_ms`` is longer than the time between two pages.
+    """
 
     _log = Logger()
 
-    def __init__(self, *, ledger: BoardLedger, board: Board, projector: Projector, clock: IReactorTime, meter: Meter) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: BoardLedger,
+        board: Board,
+        projector: Projector,
+        clock: IReactorTime,
+        meter: Meter,
+        lock_ms: int = LOCK_MS,
+    ) -> None:
         self._ledger = ledger
         self._board = board
         self._projector = projector
         self._clock = clock
         self._meter = meter
+        self._lock_ms = lock_ms
         self._after = ""
         self._ranked = 0
         self._ranked_on_board = 0
@@ -57,11 +72,15 @@ class BoardSweep:
         """Stop sweeping."""
         self._loop.stop()
 
+    async def step(self) -> None:
+        """Sweep a page. A failure is logged and does not reach the caller."""
+        await self._loop.call()
+
     async def _step(self) -> None:
         if not self._after and self._clock.seconds() < self._began_s + ROUND_S_MIN:
             return
         try:
-            if self._projector.in_sync and await self._board.lock("sweep", LOCK_MS):
+            if self._projector.in_sync and await self._board.lock("sweep", self._lock_ms):
                 await self._sweep_page()
             else:
                 self._begin_round()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import msgspec
@@ -35,11 +36,15 @@ PAGE_PAUSE_S: Final = 0.02
 #: How often the ledger is asked for boards that lack standings, and for boards that another release declared.
 LOOK_S: Final = 2.0
 
+#: How often one of the buckets compares a page of players with the ledger. They take turns.
+SWEEP_S: Final = 1.0
+
 
 class Boards(boundary.Boards):
     """The boards of these ``definitions``, the global one first.
 
-    ``open_series`` makes the series of a board whose standings are filled in.
+    ``open_series`` makes the series of a board whose standings are filled in. ``together`` sends in one write what the store is
+    asked within it.
     """
 
     _log = Logger()
@@ -52,6 +57,7 @@ class Boards(boundary.Boards):
         ranking: Ranking,
         projector: Projector,
         open_series: Callable[[FedBoard], BoardSeries],
+        together: Callable[[], AbstractContextManager[None]] = nullcontext,
         clock: IReactorTime,
         meter: Meter,
     ) -> None:
@@ -63,8 +69,11 @@ class Boards(boundary.Boards):
         self._ranking = ranking
         self._projector = projector
         self._open_series = open_series
+        self._together = together
         self._series: dict[str, BoardSeries] = {}
         self._filler = Loop("board_filler", self._fill, LOOK_S, clock=clock, meter=meter)
+        self._sweeps = 0
+        self._sweeper = Loop("board_sweeps", self._sweep, SWEEP_S, clock=clock, meter=meter)
 
     async def start(self) -> None:
         """Declare the boards to the ledger, and begin to follow those that have all standings. Raises BoardCannotChange."""
@@ -76,9 +85,11 @@ class Boards(boundary.Boards):
         await self._ledger.fill_boards(PLAYERS_PER_PAGE)  # all players, where the ledger is new
         await self._begin_filled()
         self._filler.start()
+        self._sweeper.start()
 
     async def stop(self) -> None:
         """Follow no board any more."""
+        self._sweeper.stop()
         self._filler.stop()
         for series in self._series.values():
             await series.stop()
@@ -118,8 +129,10 @@ class Boards(boundary.Boards):
 
     async def project(self, awards: Sequence[Award]) -> dict[str, Receipt]:
         """Set a committed batch on all boards. Returns receipts by action id; none if the global board cannot be set now."""
-        under_way = [ensureDeferred(self._project_on(series, awards)) for series in self._series.values()]
-        receipts = await self._projector.project(awards)
+        with self._together():
+            under_way = [ensureDeferred(self._project_on(series, awards)) for series in self._series.values()]
+            on_global = ensureDeferred(self._projector.project(awards))
+        receipts = await on_global
         found = [one for projected in under_way for one in await projected]
         ranks = {(user_id, rank.board_id, rank.bucket): rank for user_id, rank in found}
         if not ranks:
@@ -147,6 +160,13 @@ class Boards(boundary.Boards):
         except Exception:  # the awards are committed, so their players get their receipts
             report_failure("boards", self._meter)
             return []
+
+    async def _sweep(self) -> None:
+        """Let the next bucket compare a page of players with the ledger."""
+        buckets = [one for series in self._series.values() for one in series.followed]
+        if buckets:
+            self._sweeps += 1
+            await buckets[self._sweeps % len(buckets)].sweep.step()
 
     async def _fill(self) -> None:
         try:

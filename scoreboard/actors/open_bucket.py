@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -15,6 +16,9 @@ from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.health import Meter
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import ScoreChanged
+
+#: The buckets of a process take turns, a page each (actors/boards.py).
+SWEEP_LOCK_MS: Final = 60_000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -29,12 +33,10 @@ class OpenBucket:
     async def start(self) -> None:
         """Begin to follow the ledger. Waits for no store."""
         await self.projector.start()
-        await self.sweep.start()
 
     async def stop(self) -> None:
         """Follow no more."""
         self.board.ignore()
-        await self.sweep.stop()
         await self.projector.stop()
 
 
@@ -65,7 +67,7 @@ def open_bucket(
         meter=meter,
         store_is_shared=store_is_shared,
     )
-    sweep = BoardSweep(ledger=ledger, board=board, projector=projector, clock=clock, meter=meter)
+    sweep = BoardSweep(ledger=ledger, board=board, projector=projector, clock=clock, meter=meter, lock_ms=SWEEP_LOCK_MS)
     board.listen(on_changes, missed=projector.check_soon)
     return OpenBucket(board=board, ranking=ranking, projector=projector, sweep=sweep)
 

@@ -164,6 +164,7 @@ class BackendBuilder:
             ranking=self._ranking,
             projector=self._projector,
             open_series=self._open_series,
+            together=self._stores.redis.together,
             clock=context.reactor,
             meter=context.metrics,
         )
@@ -246,7 +247,5 @@ def _board_conditions(projector: Projector) -> Sequence[Condition]:
 
 def _boards_conditions(boards: Boards) -> Sequence[Condition]:
     """Whether the other boards follow the ledger."""
-    detail = (
-        "" if boards.in_sync else "A board beside the global one does not follow the ledger; its reads come from the ledger"
-    )
+    detail = "" if boards.in_sync else "A board beside the global one does not follow the ledger; its reads come from the ledger"
     return [Condition(name="boards", ok=boards.in_sync, serving=True, detail=detail)]

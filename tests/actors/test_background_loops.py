@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs
 from scoreboard.actors.board_series import STEP_S as SERIES_STEP_S
 from scoreboard.actors.board_series import BoardSeries
 from scoreboard.actors.board_sweep import ROUND_S_MIN, STEP_S, BoardSweep
-from scoreboard.actors.boards import LOOK_S, Boards
+from scoreboard.actors.boards import LOOK_S, SWEEP_S, Boards
 from scoreboard.actors.health import POLL_INTERVAL_S, HealthMonitor
 from scoreboard.actors.key_watch import EXCHANGE_S, KeyWatch
 from scoreboard.actors.ledger_clock import POLL_S as CLOCK_POLL_S
@@ -202,22 +202,39 @@ def start_watcher(harness: Harness) -> None:
 
 
 def start_filler(harness: Harness) -> None:
-    ledger = FaultyFiller()
+    result_of(boards_on(FaultyFiller(), harness, lambda _: fail()).start())
+
+
+class FaultySeries(BoardSeries):
+    """A series that does not say which buckets it follows."""
+
+    @property
+    def followed(self) -> NoReturn:
+        fail()
+
+
+def start_sweeps(harness: Harness) -> None:
+    def open_series(fed: FedBoard) -> BoardSeries:
+        return FaultySeries(fed, open_bucket=lambda _: fail(), clock=Clock(), now_ms=lambda: NOW, meter=FakeMeter())
+
+    result_of(boards_on(MemoryLedger(), harness, open_series).start())
+
+
+def boards_on(ledger: MemoryLedger, harness: Harness, open_series: Callable[[FedBoard], BoardSeries]) -> Boards:
     projector = projector_on(ledger, memory_board(), harness)
     ranking = Ranking(
         board=memory_board(), ledger=ledger.board(GLOBAL_BOARD), clock=harness.clock, now_ms=lambda: NOW, meter=harness.meter
     )
     definitions = (BoardDefinition(board_id="global", title="All time"), BoardDefinition(board_id="wins", title="Wins"))
-    boards = Boards(
+    return Boards(
         ledger=ledger,
         definitions=definitions,
         ranking=ranking,
         projector=projector,
-        open_series=lambda _: fail(),
+        open_series=open_series,
         clock=harness.clock,
         meter=harness.meter,
     )
-    result_of(boards.start())
 
 
 def start_series(harness: Harness) -> None:
@@ -235,6 +252,7 @@ CASES: Final = {
     "projector": Case(start_projector, POLL_S),
     "rebuild_lock": Case(start_rebuild, REBUILD_LOCK_MS / 3000),
     "board_sweep": Case(start_sweep, STEP_S),
+    "board_sweeps": Case(start_sweeps, SWEEP_S),
     "board_filler": Case(start_filler, LOOK_S),
     "board_series": Case(start_series, SERIES_STEP_S),
     "health_monitor": Case(start_health, POLL_INTERVAL_S),

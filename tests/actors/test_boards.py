@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
+from typing import Any
 
+import msgspec
 import pytest
 from twisted.internet.task import Clock
 
 from scoreboard.actors.board_series import AHEAD_MS, FOLLOWED_MAX, FOLLOWED_MS, BoardSeries
-from scoreboard.actors.boards import LOOK_S, Boards
+from scoreboard.actors.boards import LOOK_S, SWEEP_S, Boards
 from scoreboard.actors.open_bucket import OpenBucket, open_bucket
 from scoreboard.domain.actions import BoardRank, Receipt
 from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition, FedBoard
@@ -17,6 +20,7 @@ from scoreboard.domain.periods import CalendarPeriod, Slots
 from scoreboard.domain.refusals import Reason, Refused
 from scoreboard.domain.rules import ActionRule
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
+from scoreboard.storage.memory.board_ledger import MemoryBoardLedger
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.zones import zone_named
 from tests.actors.fakes import FakeMeter
@@ -190,6 +194,34 @@ def test_what_another_process_sets_is_read_here() -> None:
     second = Server(DAILY, beside=first)
     first.award(("amy", 5))
     assert second.shown("daily") == [("amy", 5)]
+
+
+def test_a_wrong_total_in_a_bucket_is_set_right() -> None:
+    server = Server(DAILY, RUNS)
+    server.award(("amy", 5), ("bob", 7))
+    held = server.store["daily:2026-11-28"]
+    held.replace_all({**held.standings, "amy": msgspec.structs.replace(held.standings["amy"], points=900)})
+    assert server.shown("daily") == [("amy", 900), ("bob", 7)]
+    server.wait(10)
+    assert server.shown("daily") == [("bob", 7), ("amy", 5)]
+
+
+def test_the_buckets_of_all_boards_take_turns_with_their_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: Counter[str] = Counter()
+    read = MemoryBoardLedger.accounts
+
+    def counted(ledger: MemoryBoardLedger, after_user_id: str, limit: int) -> Any:
+        compared[ledger.bucket.board_id] += 1
+        return read(ledger, after_user_id, limit)
+
+    monkeypatch.setattr(MemoryBoardLedger, "accounts", counted)
+    names = [f"daily{number}" for number in range(8)]
+    server = Server(*(msgspec.structs.replace(DAILY, board_id=name) for name in names))
+    server.award(("amy", 5))
+    compared.clear()  # the builds of the boards
+    server.wait(30)
+    assert set(compared) == set(names)
+    assert sum(compared.values()) <= 30 / SWEEP_S
 
 
 def test_a_board_is_not_read_before_all_players_are_filled_in() -> None:

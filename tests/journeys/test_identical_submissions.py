@@ -29,7 +29,11 @@ def test_fifty_identical_submissions_bring_one_award(
     again = [answer for answer in answers if answer.status == 409]
     assert (len(first), len(again)) == (1, COPIES - 1)
     receipt = {"scoreAwarded": 100, "newTotalScore": 100, "currentRank": 2, "previousRank": None}
+    boards = first[0].body["data"].pop("boards")
     assert first[0].body["data"] == receipt
+    assert [(one["board"], one["rank"], one["previousRank"]) for one in boards] == [
+        (name, 2, None) for name in ("daily", "weekly", "monthly")
+    ]
     assert {answer.body["code"] for answer in again} == {4003}
     assert all(answer.body["data"] == receipt for answer in again)
     assert all(answer.headers["idempotent-replayed"] == "true" for answer in again)

@@ -45,6 +45,7 @@ def test_the_first_submission_brings_the_expected_points(tmp_path: Path, program
         server.stop()
     assert (ran.returncode, ran.stderr) == (0, "")
     begun, receipt, me, board, again = (json.loads(text_line)["data"] for text_line in ran.stdout.splitlines())
+    assert [one["board"] for one in receipt.pop("boards")] == ["daily", "weekly", "monthly"]
     assert again == receipt
     assert json.loads(ran.stdout.splitlines()[-1])["error"] == "ACTION_ALREADY_USED"
     assert begun["expectedScore"] == 250

@@ -105,7 +105,7 @@ def contents(url: str) -> dict[str, list[Any]]:
 def test_all_rows_are_kept_and_have_the_new_keys(url: str) -> None:
     before = contents(url)
     assert all(before.values())
-    assert migrate(url) == "0004"
+    assert migrate(url) == "0005"
     assert contents(url) == before
     for table in ("user_scores", "score_transactions", "action_receipts", "achievements", "player_settings", "suspensions"):
         found = run_sql(url, f"SELECT user_id, ledger_shard FROM {table}")
@@ -192,9 +192,9 @@ def test_a_killed_upgrade_changes_nothing_and_can_be_run_again(url: str, where: 
     before = contents(url)
     killed = subprocess.run([sys.executable, "-c", _KILLED, url, where], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert schema_status(url) == ("0002", "0004")
+    assert schema_status(url) == ("0002", "0005")
     assert contents(url) == before
-    assert migrate(url) == "0004"
+    assert migrate(url) == "0005"
     assert contents(url) == before
 
 
@@ -221,7 +221,7 @@ def test_an_upgrade_that_loses_its_connection_changes_nothing_and_can_be_run_aga
         run_sql(url, f"SELECT pg_terminate_backend(pid, 5000) {waiting}")
         upgrading.join(20)
     assert [type(one) for one in results] == [StoreUnavailable]
-    assert schema_status(url) == ("0002", "0004")
+    assert schema_status(url) == ("0002", "0005")
     assert contents(url) == before
-    assert migrate(url) == "0004"
+    assert migrate(url) == "0005"
     assert contents(url) == before

@@ -23,8 +23,8 @@ def test_an_account_of_an_older_release_keeps_its_name_until_the_next_award(dial
         "INSERT INTO user_scores (ledger_shard, user_id, username, score, version, last_updated, created_at, reached_at,"
         f" total_actions) VALUES ({ledger_shard('amy')}, 'amy', 'Amy', 500, 3, {at}, {at}, {at}, 3)",
     )
-    assert schema_status(url) == ("0003", "0004")
-    assert migrate(url) == "0004"
+    assert schema_status(url) == ("0003", "0005")
+    assert migrate(url) == "0005"
     assert run_sql(url, "SELECT username, score, named_at FROM user_scores") == [("Amy", 500, 0)]
     (verdict,) = open_store(url).writes.award([claim("amy", 100, username="Amélie", issued_at_s=1_795_000_000)], [])
     assert award_in(verdict).score_after == 600

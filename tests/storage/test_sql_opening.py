@@ -18,7 +18,7 @@ from tests.storage.claims import award_in, claim, receipt_in
 from tests.storage.postgres_server import postgres
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, migrate_to, open_store, run_sql
 
-NEWEST = "0004"
+NEWEST = "0005"
 
 
 @pytest.fixture(params=DIALECTS)
@@ -63,7 +63,7 @@ def test_a_ledger_of_the_first_release_is_upgraded_with_its_data(dialect: Dialec
             0, 70, 70, {at}, '', '', true, '{{}}')
         """,
     )
-    with pytest.raises(LedgerUnusable, match="schema is 0001, this program needs 0004: run `scoreboard db upgrade`"):
+    with pytest.raises(LedgerUnusable, match="schema is 0001, this program needs 0005: run `scoreboard db upgrade`"):
         require_schema(url)
     assert migrate(url) == NEWEST
     require_schema(url)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -184,6 +185,10 @@ class RedisClient:
             return failure
 
         return self._ask(("EVALSHA", what.sha, *rest), deadline_ms, what.text).addErrback(unknown)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Send what is called and run within it in one write. It holds no ``await``."""
+        return nullcontext() if self._protocol is None else self._protocol.together()
 
     def tell(self, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
         """Run a script soon, and wait for no reply. An error is counted; while the client is down nothing is sent.

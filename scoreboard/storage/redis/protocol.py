@@ -7,7 +7,8 @@ are read (bytes stay bytes). Writes go to the socket first.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
 
 import txredisapi
@@ -60,6 +61,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         self._pending: deque[_PendingReply] = deque()
         self._silent = 0
         self._socket_first = False
+        self._held: list[bytes] | None = None
         self._unawaited: list[tuple[tuple[Any, ...], bytes]] = []
         self._unawaited_timer: IDelayedCall | None = None
 
@@ -82,6 +84,17 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         pending.timer = self._reactor.callLater(deadline_s, self._overdue, pending)
         self._write(packed)
         return answer
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send the commands that are asked within it in one write when it ends. It holds no ``await``."""
+        self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            if held and self.connected:
+                self._write(b"".join(held))
 
     def tell(self, command: tuple[Any, ...]) -> None:
         """Send a command soon, before any later `ask`, and wait for no reply. It is dropped when 1,024 commands wait already."""
@@ -158,7 +171,9 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         self.lost.callback(None)
 
     def _write(self, packed: bytes) -> None:
-        if self._socket_first:
+        if self._held is not None:
+            self._held.append(packed)
+        elif self._socket_first:
             write_socket_first(self.transport, packed)
         else:
             self.transport.write(packed)

@@ -37,7 +37,7 @@ from scoreboard.storage.sql.award_rows import (
     totals_of,
     unlock_rows,
 )
-from scoreboard.storage.sql.board_rows import read_fed_boards, read_scores, score_keys, score_rows
+from scoreboard.storage.sql.board_rows import bucket_rows, newest_scores, read_fed_boards, read_scores
 from scoreboard.storage.sql.thread_worker import Blocking
 
 Step = Literal[
@@ -161,7 +161,7 @@ def award(
         if raised:
             steps.append(("raise_totals", encode(raised)))
         steps.append(("append", json_rows(map(entry_row, entries_of(awards)))))
-        scores = score_rows(awards)
+        scores = newest_scores(awards)
         if scores is not None:
             steps.append(("set_scores", scores))
         crossing = milestones_crossed(awards)
@@ -179,8 +179,8 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None, boo
     steps: list[tuple[Step, bytes | None]] = [("begin", None)]
     if kept is not None:
         steps.append(("keep_receipts", kept))
+    users = json_rows([b"%b}" % player_row(user_id) for user_id in {claim.player.user_id for claim in claims}])
     if claims:
-        users = json_rows([b"%b}" % player_row(user_id) for user_id in {claim.player.user_id for claim in claims}])
         # In this order: a suspension locks the player's account too, so a suspension that is read under our lock stays true.
         steps += [("accounts", users), ("suspended", users)]
         steps.append(("used", encode([claim.grant.action_id for claim in claims])))
@@ -195,15 +195,11 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None, boo
         steps.append(
             ("completed", json_rows([b'%b,"action_type":%b}' % (player_row(user), encode(kind)) for user, kind in needs]))
         )
-    keys = {
-        (claim.player.user_id, board.number, bucket.bucket)
-        for claim in claims
-        for board, bucket in buckets_of(claim, book.boards)
-    }
+    buckets = {(board.number, bucket.bucket) for claim in claims for board, bucket in buckets_of(claim, book.boards)}
     # After the locks, too: whoever fills a board holds the locks of its players until it has moved the mark.
     steps.append(("generation", None))
-    if keys:
-        steps.append(("scores", score_keys(keys)))
+    if buckets:
+        steps.append(("scores", b'{"players":%b,"buckets":%b}' % (users, bucket_rows(buckets))))
     facts = exchange(steps)
     if int(facts["generation"]) != book.generation:
         raise StaleBook

@@ -13,12 +13,11 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import Connection, delete, func, insert, or_, select, text, tuple_, update
 
 from scoreboard.domain.board_changes import BoardChange, changes_between
-from scoreboard.domain.board_scores import fold
+from scoreboard.domain.board_scores import BoardScore, fold
 from scoreboard.domain.boards import BoardDefinition, FedBoard
 from scoreboard.storage.sql.award import CLOCK_MS
-from scoreboard.storage.sql.award_rows import json_rows
 from scoreboard.storage.sql.board_entries import entries_of_players, fed_boards
-from scoreboard.storage.sql.board_rows import score_row, written_definition
+from scoreboard.storage.sql.board_rows import score_rows, written_definition
 from scoreboard.storage.sql.postgres import statements as postgres
 from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.sqlite import statements as sqlite
@@ -85,9 +84,9 @@ class BoardKeeper(SqlSession):
                 .limit(players_max)
                 .with_for_update(key_share=True)
             ).all()
-            rows = _rows(connection, lacking, players)
-            if rows:
-                connection.execute(text(self._SET), {"rows": json_rows(rows).decode()})
+            scores = _scores(connection, lacking, players)
+            if scores:
+                connection.execute(text(self._SET), {"rows": score_rows(scores).decode()})
             through = tuple(players[-1]) if len(players) == players_max else None
             _move_marks(connection, [one.number for one, mark in lacking.items() if through is None or mark < through], through)
         return True
@@ -129,13 +128,13 @@ def _next(connection: Connection, column: Any) -> int:
     return int(connection.scalars(select(func.coalesce(func.max(column), 0) + 1)).one())
 
 
-def _rows(connection: Connection, boards: Iterable[FedBoard], players: Sequence[Any]) -> list[bytes]:
+def _scores(connection: Connection, boards: Iterable[FedBoard], players: Sequence[Any]) -> list[tuple[str, int, BoardScore]]:
     """What the entries of these players, whose accounts are locked, make of the boards."""
     if not players:
         return []
     locked = {user_id for _, user_id in players}
     return [
-        score_row(user_id, board.number, score)
+        (user_id, board.number, score)
         for user_id, entries in entries_of_players(connection, tuple(players[0]), tuple(players[-1]))
         if user_id in locked  # another account was opened since, and its award has written its rows
         for board in boards

@@ -12,8 +12,8 @@ from scoreboard.domain.board_scores import BoardScore
 from scoreboard.domain.boards import BoardBucket, BoardDefinition, FedBoard, Order, ScoreKind
 from scoreboard.domain.judgement import Award, ScoreKey
 from scoreboard.domain.periods import AllTime, Bucket, CalendarPeriod, Period, Seasons, Slots, Unit, bucket_at
-from scoreboard.domain.players import player_key
-from scoreboard.storage.sql.award_rows import encode, json_rows, player_row
+from scoreboard.domain.players import ledger_shard, player_key
+from scoreboard.storage.sql.award_rows import encode
 from scoreboard.zones import zone_named
 
 
@@ -48,6 +48,17 @@ class _Fed(msgspec.Struct, frozen=True):
     number: int
     definition: _Definition
     filled_through: str | None
+
+
+class _ScoreRow(msgspec.Struct, frozen=True):
+    ledger_shard: int
+    user_id: str
+    board: int
+    bucket: str
+    score: int
+    reached_at_ms: int | None
+    version: int
+    actions: int
 
 
 _decode_definition: Final = msgspec.json.Decoder(_Definition).decode
@@ -130,12 +141,12 @@ def _read_period(row: _AllTime | _Calendar | _Slots | _Seasons) -> Period:
 def open_buckets(boards: Iterable[FedBoard], at_ms: int) -> str:
     """The buckets of a moment, a JSON array."""
     found = ((board.number, bucket_at(board.definition.period, at_ms)) for board in boards)
-    return encode([{"board": number, "bucket": bucket.name} for number, bucket in found if bucket is not None]).decode()
+    return bucket_rows((number, bucket.name) for number, bucket in found if bucket is not None).decode()
 
 
-def score_keys(keys: Iterable[ScoreKey]) -> bytes:
-    """Keys of standings, a JSON array."""
-    return json_rows([b'%b,"board":%d,"bucket":%b}' % (player_row(user), board, encode(bucket)) for user, board, bucket in keys])
+def bucket_rows(buckets: Iterable[tuple[int, str]]) -> bytes:
+    """Buckets, each with the number of its board, a JSON array."""
+    return encode([{"board": board, "bucket": bucket} for board, bucket in buckets])
 
 
 def read_scores(answer: bytes, boards: Sequence[FedBoard]) -> dict[ScoreKey, BoardScore]:
@@ -153,20 +164,19 @@ def read_scores(answer: bytes, boards: Sequence[FedBoard]) -> dict[ScoreKey, Boa
     }
 
 
-def score_rows(awards: Iterable[Award]) -> bytes | None:
-    """The newest score of each player in each bucket that the awards changed, a JSON array; None if they changed none."""
+def newest_scores(awards: Iterable[Award]) -> bytes | None:
+    """The newest score of each player in each bucket that the awards changed, as `score_rows`; None if they changed none."""
     newest = {(award.user_id, number, score.bucket.bucket): score for award in awards for number, score in award.scores}
-    return json_rows([score_row(user, number, one) for (user, number, _), one in newest.items()]) if newest else None
+    return score_rows((user, number, one) for (user, number, _), one in newest.items()) if newest else None
 
 
-def score_row(user_id: str, number: int, one: BoardScore) -> bytes:
-    """A row of ``board_standings``, a JSON object."""
-    return b'%b,"board":%d,"bucket":%b,"score":%d,"reached_at_ms":%b,"version":%d,"actions":%d}' % (
-        player_row(user_id),
-        number,
-        encode(one.bucket.bucket),
-        one.score,
-        encode(one.reached_at_ms),
-        one.version,
-        one.actions,
+def score_rows(scores: Iterable[tuple[str, int, BoardScore]]) -> bytes:
+    """Rows of ``board_standings``, a JSON array, from (user id, number of the board, score)."""
+    return encode(
+        [
+            _ScoreRow(
+                ledger_shard(user_id), user_id, number, one.bucket.bucket, one.score, one.reached_at_ms, one.version, one.actions
+            )
+            for user_id, number, one in scores
+        ]
     )

@@ -111,10 +111,15 @@ STATEMENTS: Final[Statements] = {
             'number', number, 'definition', definition::json, 'filled_through', filled_through) ORDER BY number)
             FILTER (WHERE removed_at IS NULL), '[]')) FROM board_definitions
     """,
-    "scores": f"""
-        SELECT coalesce(json_agg(json_build_array(s.user_id, s.board, s.bucket, s.score,
+    # OFFSET 0 keeps the planner from reading all standings, which it takes for cheaper while there are few.
+    "scores": """
+        SELECT coalesce(json_agg(json_build_array(player.user_id, open.board, open.bucket, s.score,
             (date_part('epoch', s.reached_at) * 1000)::bigint, s.version, s.actions)), '[]')
-        FROM {_PLAYERS}, board smallint, bucket text) JOIN board_standings AS s USING (board, bucket, ledger_shard, user_id)
+        FROM json_to_recordset($1::json -> 'players') AS player (ledger_shard smallint, user_id text)
+        CROSS JOIN json_to_recordset($1::json -> 'buckets') AS open (board smallint, bucket text)
+        CROSS JOIN LATERAL (
+            SELECT score, reached_at, version, actions FROM board_standings AS b WHERE b.board = open.board
+            AND b.bucket = open.bucket AND b.ledger_shard = player.ledger_shard AND b.user_id = player.user_id OFFSET 0) AS s
     """,
     "set_scores": set_scores("$1"),
     "open_accounts": f"""

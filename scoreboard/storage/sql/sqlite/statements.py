@@ -99,7 +99,9 @@ STATEMENTS: Final[Statements] = {
     """,
     "scores": f"""
         SELECT json_group_array(json_array(s.user_id, s.board, s.bucket, s.score, s.reached_at, s.version, s.actions))
-        FROM {_asked(*_PLAYER, "board", "bucket")} CROSS JOIN board_standings AS s USING (board, bucket, ledger_shard, user_id)
+        FROM (SELECT {_named(*_PLAYER)} FROM json_each(?1, '$.players')) AS player
+        CROSS JOIN (SELECT {_named("board", "bucket")} FROM json_each(?1, '$.buckets')) AS open
+        CROSS JOIN board_standings AS s USING (board, bucket, ledger_shard, user_id)
     """,
     "set_scores": set_scores("?"),
     "open_accounts": f"""
