@@ -106,7 +106,7 @@ class BoardSeries:
     def ranking(self, name: str | None = None) -> Ranking | None:
         """The reads of a bucket, the present one if it is not named. None: it does not exist, or is not kept (any more).
 
-        Raises StoreUnavailable if too many closed buckets are read at a time.
+        Raises StoreUnavailable if too many buckets are open that cannot be let go.
         """
         now_ms = self._now_ms()
         bucket = self.present if name is None else self.fed.definition.period.bucket_named(name)
@@ -115,9 +115,21 @@ class BoardSeries:
         if bucket.name not in self._followed and now_ms not in bucket:
             if bucket not in self.fed.definition.period.closed_before(now_ms, self.fed.definition.keep_closed):
                 return None
-            if len(self._followed) >= FOLLOWED_MAX:
-                raise StoreUnavailable("too many closed buckets are read at a time")
+            self._make_room(now_ms)
         return self._follow(bucket, now_ms + FOLLOWED_MS).ranking
+
+    def _make_room(self, now_ms: int) -> None:
+        """Let the closed bucket go whose last read is the longest ago, if too many are followed. Raises StoreUnavailable."""
+        if len(self._followed) < FOLLOWED_MAX:
+            return
+        settled = [
+            (until_ms, name)
+            for name, (_, bucket, until_ms) in self._followed.items()
+            if bucket.ends_ms is not None and bucket.ends_ms + FOLLOWED_MS < now_ms
+        ]
+        if not settled:
+            raise StoreUnavailable("too many buckets are open")
+        run_in_background("board_series", self._close(min(settled)[1], now_ms), self._meter)
 
     async def project(self, awards: Sequence[Award]) -> list[tuple[str, BoardRank]]:
         """Set what a batch changed here. Returns (user id, rank) for each player and bucket that could be set now."""
@@ -127,7 +139,7 @@ class BoardSeries:
             if followed is None:  # it ended long ago: whoever reads it follows the ledger
                 continue
             for user_id, placement in (await followed[0].projector.set_standings(standings)).items():
-                if placement.applied:
+                if placement.rank is not None:  # None: a reset took the player off since
                     rank = BoardRank(
                         board_id=bucket.board_id, bucket=bucket.bucket, rank=placement.rank, previous_rank=placement.previous_rank
                     )

@@ -34,11 +34,11 @@ class Submission(Value, frozen=True, kw_only=True):
 
 
 class BoardRank(Value, frozen=True, kw_only=True):
-    """A player's rank in a bucket of a board that an award moved. A rank is null for one who is, or was, not on the board."""
+    """A player's rank in a bucket of a board that an award moved. ``previous_rank`` is null for one who was not on the board."""
 
     board_id: str
     bucket: str
-    rank: int | None
+    rank: int
     previous_rank: int | None
 
 

@@ -136,8 +136,8 @@ class Slots(Value, frozen=True, kw_only=True):
         """The slot of a name."""
         with suppress(ValueError):
             begins_ms = (datetime.strptime(name, _SLOT_FORMAT).replace(tzinfo=UTC) - _EPOCH) // _MS
-            bucket = self.bucket_at(begins_ms)
-            return bucket if bucket is not None and bucket.name == name and begins_ms >= 0 else None
+            bucket = self.bucket_at(begins_ms) if begins_ms >= 0 else None
+            return bucket if bucket is not None and bucket.name == name else None
         return None
 
     def closed_before(self, at_ms: int, count: int) -> Sequence[Bucket]:

@@ -46,7 +46,7 @@ class BoardRankData(Shape, frozen=True, kw_only=True):
 
     board: str
     bucket: str | UnsetType = UNSET
-    rank: int | None
+    rank: int
     previous_rank: int | None
 
 

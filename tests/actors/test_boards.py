@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ from scoreboard.actors.boards import LOOK_S, SWEEP_S, Boards
 from scoreboard.actors.open_bucket import OpenBucket, open_bucket
 from scoreboard.domain.actions import BoardRank, Receipt
 from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition, FedBoard
-from scoreboard.domain.judgement import DAY_MS
+from scoreboard.domain.judgement import DAY_MS, Award
 from scoreboard.domain.periods import CalendarPeriod, Slots
 from scoreboard.domain.refusals import Reason, Refused
 from scoreboard.domain.rules import ActionRule
@@ -35,6 +34,9 @@ DAILY = BoardDefinition(
     board_id="daily", title="Today", period=CalendarPeriod(unit="daily", zone=zone_named("UTC")), keep_closed=7
 )
 RUNS = BoardDefinition(board_id="runs", title="Runs", counts=frozenset({"RUN"}), period=Slots(length_ms=60_000), keep_closed=90)
+WEEKS = BoardDefinition(
+    board_id="weeks", title="Weeks", period=CalendarPeriod(unit="weekly", zone=zone_named("UTC")), keep_closed=40
+)
 RUN = ActionRule(action_type="RUN", points=0)
 
 
@@ -85,9 +87,14 @@ class Server:
 
     def award(self, *points: tuple[str, int], rule: ActionRule = RUN, at_ms: int | None = None) -> list[Receipt]:
         """The receipts of one batch."""
+        return self.project(self.commit(*points, rule=rule, at_ms=at_ms))
+
+    def commit(self, *points: tuple[str, int], rule: ActionRule = RUN, at_ms: int | None = None) -> list[Award]:
         now_ms = self.now_ms() if at_ms is None else at_ms
         claims = [claim(user, value, rule=rule, at_ms=now_ms) for user, value in points]
-        awards = [award_in(verdict) for verdict in result_of(self.ledger.award(claims, []))]
+        return [award_in(verdict) for verdict in result_of(self.ledger.award(claims, []))]
+
+    def project(self, awards: list[Award]) -> list[Receipt]:
         receipts = result_of(self.boards.project(awards))
         return [receipts[award.claim.grant.action_id] for award in awards]
 
@@ -174,19 +181,35 @@ def test_a_board_that_is_not_declared_is_refused() -> None:
         server.boards.ranking("global", "2026-11-28")
 
 
-def test_reads_of_many_closed_buckets_open_only_a_few_at_a_time() -> None:
+def test_a_closed_bucket_takes_the_room_of_the_one_that_was_read_longest_ago() -> None:
+    server = Server(WEEKS)
+    server.award(("amy", 5))
+    names = [bucket.name for bucket in WEEKS.period.closed_before(server.now_ms(), 40)]
+    for name in names:
+        server.clock.advance(0.01)
+        assert server.shown("weeks", name) == []
+        assert len(opened_in(server)) <= FOLLOWED_MAX
+        assert server.shown("weeks") == [("amy", 5)], "the present bucket stays"
+    for name in names[-3:]:
+        assert f"weeks:{name}" in opened_in(server)
+    assert f"weeks:{names[0]}" not in opened_in(server)
+    assert server.shown("weeks", names[0]) == []
+
+
+def test_buckets_that_may_still_get_awards_are_not_let_go_for_a_read() -> None:
     server = Server(RUNS)
+    server.award(("amy", 5))
     server.wait(60)
-    names = [bucket.name for bucket in RUNS.period.closed_before(server.now_ms(), 40)]
-    for name in names[:FOLLOWED_MAX]:
-        with suppress(Refused):
-            server.boards.ranking("runs", name)
-    assert len(server.store) == 1 + FOLLOWED_MAX
-    with pytest.raises(Refused) as refused:
-        server.boards.ranking("runs", names[-1])
-    assert refused.value.refusal.reason is Reason.UNAVAILABLE
-    server.wait(FOLLOWED_MS // 1000 + 62)
-    server.boards.ranking("runs", names[-1])
+    for bucket in RUNS.period.closed_before(server.now_ms(), 40):
+        server.clock.advance(0.01)
+        server.boards.ranking("runs", bucket.name)
+    (receipt,) = server.award(("amy", 1), at_ms=BEGIN + 59_999)
+    assert receipt.boards == (BoardRank(board_id="runs", bucket="2026-11-28T23:58Z", rank=1, previous_rank=1),)
+
+
+def opened_in(server: Server) -> set[str]:
+    """The buckets of other boards that the server follows."""
+    return {key for key, held in server.store.items() if held.listeners} - {"global"}
 
 
 def test_what_another_process_sets_is_read_here() -> None:
@@ -222,6 +245,15 @@ def test_the_buckets_of_all_boards_take_turns_with_their_sweeps(monkeypatch: pyt
     server.wait(30)
     assert set(compared) == set(names)
     assert sum(compared.values()) <= 30 / SWEEP_S
+
+
+def test_a_receipt_has_its_ranks_also_if_another_process_set_the_award_first() -> None:
+    first = Server(DAILY)
+    second = Server(DAILY, beside=first)
+    awards = first.commit(("amy", 5))
+    second.wait(3)  # it follows the ledger meanwhile
+    (receipt,) = first.project(awards)
+    assert receipt.boards == (BoardRank(board_id="daily", bucket="2026-11-28", rank=1, previous_rank=1),)
 
 
 def test_a_board_is_not_read_before_all_players_are_filled_in() -> None:

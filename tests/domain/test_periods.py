@@ -185,3 +185,31 @@ def test_the_days_of_a_year_follow_each_other() -> None:
     period = daily("Europe/Paris")
     days = [bucket(period, ms(f"{date(2026, 1, 1) + timedelta(days=number)}T12:00Z")) for number in range(365)]
     assert all(one.ends_ms == other.begins_ms for one, other in pairwise(days))
+
+
+NUMBERS = st.integers(0, 9_999)
+NAMES = st.one_of(
+    st.text(max_size=20),
+    st.builds("{:04}-{:02}-{:02}".format, NUMBERS, st.integers(0, 99), st.integers(0, 99)),
+    st.builds("{:04}-W{:02}".format, NUMBERS, st.integers(0, 99)),
+    st.builds("{:04}-{:02}".format, NUMBERS, st.integers(0, 99)),
+    st.builds("{:04}-{:02}-{:02}T{:02}:{:02}Z".format, NUMBERS, *[st.integers(0, 99)] * 4),
+)
+
+
+@given(
+    st.one_of(
+        st.builds(CalendarPeriod, unit=st.sampled_from(UNITS), zone=st.sampled_from(ZONES).map(ZoneInfo)),
+        st.builds(Slots, length_ms=st.integers(1, 527_040).map(lambda minutes: minutes * 60_000)),
+    ),
+    NAMES,
+)
+@example(Slots(length_ms=7 * 86_400_000), "0001-01-01T00:00Z")
+@example(Slots(length_ms=60_000), "9999-12-31T23:59Z")
+@example(CalendarPeriod(unit="weekly", zone=ZoneInfo("UTC")), "9999-W53")
+@example(CalendarPeriod(unit="daily", zone=ZoneInfo("Asia/Tokyo")), "0001-01-01")
+def test_any_text_names_one_bucket_or_none(period: Period, name: str) -> None:
+    found = period.bucket_named(name)
+    if found is not None:
+        assert found.name == name
+        assert period.bucket_at(found.begins_ms) == found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from tests.storage_redis.redis_server import RedisServer
 
 #: The shortest durations of COLLECT_ITEM and WIN_MATCH in config/actions.toml.
 ITEM_MS, MATCH_MS = 500, 3_000
+#: How far a server's idea of the ledger's clock may be from that clock.
+CLOCKS_S_MAX = 0.1
 
 
 class SkewedServer(ServerProcess):
@@ -37,16 +41,19 @@ class SkewedServer(ServerProcess):
         )
 
 
+TwoServers = Callable[..., tuple[SkewedServer, SkewedServer]]
+
+
 @pytest.fixture
-def two_servers(tmp_path: Path, postgres_url: str) -> Iterator[Callable[[int, int], tuple[SkewedServer, SkewedServer]]]:
+def two_servers(tmp_path: Path, postgres_url: str) -> Iterator[TwoServers]:
     """Starts two servers, each so many seconds ahead of the clock of PostgreSQL and Redis."""
     redis, made = RedisServer(), list[SkewedServer]()
 
-    def make(*ahead_s: int) -> tuple[SkewedServer, SkewedServer]:
+    def make(*ahead_s: int, **settings: str) -> tuple[SkewedServer, SkewedServer]:
         for number, by_s in enumerate(ahead_s):
             clock = FakeClock(tmp_path, f"clock-{number}")
             clock.step(by_s)
-            more = {**clock.environment, "REDIS_URL": redis.url, "DATABASE_URL": postgres_url}
+            more = {**clock.environment, "REDIS_URL": redis.url, "DATABASE_URL": postgres_url, **settings}
             server = SkewedServer(tmp_path / f"server-{number}", more)
             server.clock = clock
             made.append(server)
@@ -68,7 +75,7 @@ def code(answer: Answer) -> str | None:
 
 @pytest.mark.parametrize("ahead_s", [(0, 5), (300, 0), (-300, 5), (300, -300)])
 def test_an_action_begun_on_one_server_is_awarded_on_the_other_after_its_duration(
-    two_servers: Callable[[int, int], tuple[SkewedServer, SkewedServer]], ahead_s: tuple[int, int]
+    two_servers: TwoServers, ahead_s: tuple[int, int]
 ) -> None:
     servers = two_servers(*ahead_s)
     for begins, awards in (servers, servers[::-1]):
@@ -109,7 +116,7 @@ def test_an_action_begun_on_one_server_is_awarded_on_the_other_after_its_duratio
         assert "Traceback" not in server.log
 
 
-def test_a_step_of_one_servers_clock_ends_no_action(two_servers: Callable[[int, int], tuple[SkewedServer, SkewedServer]]) -> None:
+def test_a_step_of_one_servers_clock_ends_no_action(two_servers: TwoServers) -> None:
     stepping, other = two_servers(0, 0)
     begun = {player: stepping.initialize(player) for player in ("amy", "bob")}
     stepping.clock.step(-300)
@@ -121,3 +128,39 @@ def test_a_step_of_one_servers_clock_ends_no_action(two_servers: Callable[[int, 
     for server, player in ((stepping, "bob"), (other, "dan"), (stepping, "eve"), (other, "fay")):
         assert server.submit(player, begun[player]).status == 200, player
     assert stepping.metric("submissions_refused_total") == other.metric("submissions_refused_total") == 0
+
+
+def slot(at_s: float) -> str:
+    """The bucket of a moment on the board `minute`."""
+    return time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(at_s))
+
+
+def test_a_bucket_ends_at_the_same_instant_on_both_servers(two_servers: TwoServers, tmp_path: Path) -> None:
+    """Whatever their clocks say: each answer has the bucket of a moment between its request and itself, on the ledger's clock."""
+    boards_file = tmp_path / "boards.toml"
+    boards_file.write_text('[minute]\nevery = "1m"\n')
+    servers = two_servers(0, 40, SCOREBOARD_BOARDS_FILE=str(boards_file))
+    counted: Counter[tuple[str, str]] = Counter()
+    while time.time() % 60 < 57:
+        time.sleep(0.1)
+    ends_s = time.time() // 60 * 60 + 60
+    for number in itertools.count():
+        if time.time() > ends_s + 3:
+            break
+        player = f"player-{number}"
+        for begins, server in (servers, servers[::-1]):
+            action = begins.initialize(player)
+            asked_s = time.time()
+            (given,) = server.submit(player, action).body["data"]["boards"]
+            present = server.get("/api/v1/boards", server.issue_token("reader")).body["data"]["boards"][1]["bucket"]
+            between = {slot(asked_s - CLOCKS_S_MAX), slot(time.time() + CLOCKS_S_MAX)}
+            assert {given["bucket"], present} <= between
+            counted[given["bucket"], player] += 100
+    buckets = [slot(ends_s - 1), slot(ends_s)]
+    assert {bucket for bucket, _ in counted} == set(buckets), "awards on both sides of the end"
+    for server in servers:
+        for bucket in buckets:
+            scores = dict(server.board(query=f"&board=minute&bucket={bucket}"))
+            assert scores == {player: score for (in_bucket, player), score in counted.items() if in_bucket == bucket}
+        assert server.stop() == 0
+        assert "Traceback" not in server.log

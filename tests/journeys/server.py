@@ -197,7 +197,8 @@ class ServerProcess:
         """Initialize an action and submit it."""
         return self.submit(user_id, self.initialize(user_id, action, **metadata))
 
-    def board(self, limit: int = 100) -> list[tuple[str, int]]:
-        answer = self.get(f"/api/v1/scores/leaderboard?limit={limit}", self.issue_token("reader"))
+    def board(self, limit: int = 100, query: str = "") -> list[tuple[str, int]]:
+        """(user id, score) of the first players of a board, the global one unless the query names another."""
+        answer = self.get(f"/api/v1/scores/leaderboard?limit={limit}{query}", self.issue_token("reader"))
         assert answer.status == 200, answer
         return [(row["userId"], row["score"]) for row in answer.body["data"]["leaderboard"]]

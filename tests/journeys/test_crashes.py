@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -41,11 +42,30 @@ def submit_or_lose(server: ServerProcess, user_id: str, submission: dict[str, An
         return None
 
 
-def settled_board(server: ServerProcess, expected: dict[str, int]) -> dict[str, int]:
+def buckets_in(server: ServerProcess) -> list[tuple[str, str]]:
+    """The buckets of the other boards that have players, read from the ledger's file."""
+    with sqlite3.connect(server.data_dir / "ledger.db") as ledger:
+        return ledger.execute(
+            "SELECT DISTINCT board_id, bucket FROM board_standings JOIN board_definitions ON board = number"
+        ).fetchall()
+
+
+def scores_in(server: ServerProcess, board: str, bucket: str) -> dict[str, int]:
+    """The scores of all players in a bucket, read from the ledger's file."""
+    with sqlite3.connect(server.data_dir / "ledger.db") as ledger:
+        rows = ledger.execute(
+            "SELECT user_id, score FROM board_standings JOIN board_definitions ON board = number"
+            " WHERE board_id = ? AND bucket = ?",
+            (board, bucket),
+        )
+        return dict(rows.fetchall())
+
+
+def settled_board(server: ServerProcess, expected: dict[str, int], query: str = "") -> dict[str, int]:
     """The board once it is as expected, or after the promised two seconds, in which the machine must not pause."""
     with pauses() as paused:
         until = time.monotonic() + 2
-        while (board := dict(server.board())) != expected and time.monotonic() - paused.seconds < until:
+        while (board := dict(server.board(query=query))) != expected and time.monotonic() - paused.seconds < until:
             time.sleep(0.05)
     return board
 
@@ -70,5 +90,12 @@ def test_a_server_killed_at_a_step_loses_no_award_and_repeats_none(step: str, ne
     assert sorted(awarded_in(server)) == sorted(_canonical(one["actionId"]) for _, one in submissions)
     assert totals_in(server) == dict.fromkeys(PLAYERS, 200)
     assert settled_board(server, totals_in(server)) == dict.fromkeys(PLAYERS, 200)
+    counted: Counter[tuple[str, str]] = Counter()
+    for board, bucket in buckets_in(server):
+        scores = scores_in(server, board, bucket)
+        assert settled_board(server, scores, f"&board={board}&bucket={bucket}") == scores
+        counted.update({(board, user_id): score for user_id, score in scores.items()})
+    assert counted == {(board, user_id): 200 for board in ("daily", "weekly", "monthly") for user_id in PLAYERS}
+    assert server.command_line("replay", "verify").returncode == 0
     assert server.stop() == 0
     assert "Traceback" not in server.log

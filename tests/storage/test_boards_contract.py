@@ -12,14 +12,16 @@ from msgspec.structs import replace
 
 from scoreboard.domain.board_scores import Counted, fold
 from scoreboard.domain.boards import BoardBucket, BoardDefinition
-from scoreboard.domain.entries import Entry, EntryFilter, ResetOrder
+from scoreboard.domain.entries import RESET, ResetOrder
 from scoreboard.domain.errors import BoardCannotChange
-from scoreboard.domain.judgement import DAY_MS
+from scoreboard.domain.judgement import DAY_MS, Claim
 from scoreboard.domain.periods import CalendarPeriod, Slots
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import Standing
 from scoreboard.zones import zone_named
-from tests.storage.claims import NOW, claim
+from tests.drills.filled_ledger import NOW_MS as FILLED_MS
+from tests.drills.filled_ledger import fill
+from tests.storage.claims import NOW, award_in, claim
 from tests.storage.harnesses import Harness, SqlHarness, harness_of
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store, run_sql
 
@@ -27,6 +29,8 @@ RUN, WALK = (ActionRule(action_type=name, points=0) for name in ("RUN", "WALK"))
 ALL = BoardDefinition(board_id="all", title="All")
 DAILY = BoardDefinition(board_id="daily", title="Daily", period=CalendarPeriod(unit="daily", zone=zone_named("UTC")))
 RUNS = BoardDefinition(board_id="runs", title="Runs", counts=frozenset({"RUN"}), period=Slots(length_ms=3_600_000))
+BEST = BoardDefinition(board_id="best", title="Best", score="best")
+LATEST = BoardDefinition(board_id="latest", title="Latest", score="latest")
 TODAY = BoardBucket(board_id="daily", bucket="2027-01-15")
 TOMORROW = BoardBucket(board_id="daily", bucket="2027-01-16")
 
@@ -160,26 +164,42 @@ def test_a_board_that_is_declared_again_begins_without_an_epoch(harness: Harness
     assert harness.do(harness.ledger.board(other).state()).epoch > 0
 
 
-def as_folded(entries: Sequence[Entry], boards: Sequence[BoardDefinition]) -> dict[tuple[str, BoardBucket], tuple[object, ...]]:
-    """What each player's entries make of each bucket: points, time and version."""
-    by_user: dict[str, list[Counted]] = {}
-    for entry in entries:
-        by_user.setdefault(entry.user_id, []).append(Counted(entry.action_type, entry.score_awarded, entry.at_ms))
-    return {
-        (user_id, score.bucket): (score.score, score.reached_at_ms, score.version)
-        for user_id, counted in by_user.items()
-        for board in boards
-        for score in fold(board, counted).values()
-    }
+class Entries:
+    """What was entered for each player, in the order of the commits."""
+
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
+        self.by_user: dict[str, list[Counted]] = {}
+
+    def award(self, claims: Sequence[Claim]) -> None:
+        for verdict in self._harness.do(self._harness.ledger.award(claims, [])):
+            given = award_in(verdict)
+            entry = Counted(given.claim.grant.action_type, given.points, given.claim.at_ms)
+            self.by_user.setdefault(given.user_id, []).append(entry)
+
+    def reset(self, order: ResetOrder) -> None:
+        for one in self._harness.do(self._harness.ledger.reset(order)).standings:
+            self.by_user[one.user_id].append(Counted(RESET, 0, order.at_ms))
+
+    def folded(self, boards: Sequence[BoardDefinition]) -> dict[tuple[str, BoardBucket], tuple[object, ...]]:
+        """What they make of each bucket: points, time and version."""
+        return {
+            (user_id, score.bucket): (score.score, score.reached_at_ms, score.version)
+            for user_id, counted in self.by_user.items()
+            for board in boards
+            for score in fold(board, counted).values()
+        }
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(12))
 def test_standings_are_what_the_entries_make_of_them_however_filling_and_awards_take_turns(harness: Harness, seed: int) -> None:
+    """Also when the clocks of servers differ or go back: the order of commits decides, not that of times."""
     chance = random.Random(seed)
-    boards = [ALL, DAILY, RUNS]
-    at_ms = NOW
+    boards = [ALL, DAILY, RUNS, BEST, LATEST]
+    entered = Entries(harness)
+    at_ms = NOW + DAY_MS
     for _ in range(60):
-        at_ms += chance.choice([1, 1_000, 3_600_000])
+        at_ms += chance.choice([1, 1_000, 3_600_000, -1, -5_000, -3_600_000])
         users = [f"p{number}" for number in chance.sample(range(9), 3)]
         match chance.randrange(8):
             case 0:
@@ -187,13 +207,16 @@ def test_standings_are_what_the_entries_make_of_them_however_filling_and_awards_
             case 1 | 2 | 3:
                 harness.do(harness.ledger.fill_boards(2))
             case 4:
-                harness.do(harness.ledger.reset(reset(at_ms, *users)))
+                entered.reset(reset(at_ms, *users))
             case _:
-                awards = [claim(user, chance.randrange(-5, 9), rule=chance.choice([RUN, WALK]), at_ms=at_ms) for user in users]
-                harness.do(harness.ledger.award(awards, []))
+                entered.award(
+                    [
+                        claim(user, chance.randrange(-5, 9), rule=chance.choice([RUN, WALK]), at_ms=at_ms - chance.randrange(3))
+                        for user in [*users, users[0]]
+                    ]
+                )
     fed(harness, *boards)
-    entries = harness.do(harness.ledger.entries(EntryFilter(), None, 10_000))
-    expected = as_folded(entries, boards)
+    expected = entered.folded(boards)
     buckets = {bucket for _, bucket in expected}
     found = {
         (one.user_id, bucket): (one.points, one.reached_at_ms, one.version)
@@ -202,6 +225,19 @@ def test_standings_are_what_the_entries_make_of_them_however_filling_and_awards_
     }
     assert found == expected
     assert harness.do(harness.ledger.verify("", 100)) == (None, [])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_entries_from_before_the_boards_are_older_than_all_others(dialect: Dialect, tmp_path: Path) -> None:
+    harness = SqlHarness(dialect, tmp_path)
+    fill(harness.url, 3)  # without versions, as schema 0004 left them
+    harness.do(harness.ledger.award([claim("player-2", 7, at_ms=FILLED_MS - 1)], []))
+    fed(harness, LATEST)
+    assert shown(harness, BoardBucket(board_id="latest")) == [("player-2", 7), ("player-1", 1), ("player-0", 0)]
+    harness.do(harness.ledger.award([claim("player-2", 2, at_ms=FILLED_MS - 2)], []))
+    assert shown(harness, BoardBucket(board_id="latest")) == [("player-2", 2), ("player-1", 1), ("player-0", 0)]
+    assert harness.do(harness.ledger.verify("", 10)) == (None, [])
+    harness.close()
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -27,16 +27,7 @@ from scoreboard.domain.judgement import (
     with_unlocks,
 )
 from scoreboard.failpoints import Failpoint
-from scoreboard.storage.sql.award_rows import (
-    encode,
-    entries_of,
-    entry_row,
-    json_rows,
-    player_row,
-    receipt_rows,
-    totals_of,
-    unlock_rows,
-)
+from scoreboard.storage.sql.award_rows import encode, entry_rows, json_rows, player_row, receipt_rows, totals_of, unlock_rows
 from scoreboard.storage.sql.board_rows import bucket_rows, newest_scores, read_fed_boards, read_scores
 from scoreboard.storage.sql.thread_worker import Blocking
 
@@ -160,7 +151,7 @@ def award(
             steps.append(("open_accounts", encode(opened)))
         if raised:
             steps.append(("raise_totals", encode(raised)))
-        steps.append(("append", json_rows(map(entry_row, entries_of(awards)))))
+        steps.append(("append", entry_rows(awards)))
         scores = newest_scores(awards)
         if scores is not None:
             steps.append(("set_scores", scores))

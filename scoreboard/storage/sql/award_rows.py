@@ -136,9 +136,14 @@ def receipt_rows(receipts: Sequence[PlacedReceipt]) -> bytes | None:
     return json_rows(rows) if rows else None
 
 
-def entry_row(entry: Entry) -> bytes:
-    """A ledger entry, a JSON object."""
-    return b'{"ledger_shard":%d,%b' % (ledger_shard(entry.user_id), encode(entry)[1:])
+def entry_rows(awards: Sequence[Award]) -> bytes:
+    """The ledger entries of awards, a JSON array."""
+    entries = zip(entries_of(awards), awards, strict=True)
+    rows = [
+        b'{"ledger_shard":%d,"version":%d,%b' % (ledger_shard(one.user_id), given.version, encode(one)[1:])
+        for one, given in entries
+    ]
+    return json_rows(rows)
 
 
 @lru_cache(maxsize=8_192)

@@ -26,9 +26,13 @@ _FED: Final = (
     .where(_DEFINED.removed_at.is_(None))
     .order_by(_DEFINED.number)
 )
-#: The order in which a player's entries were committed. Entries of one transaction and one millisecond may change places, which
-#: changes no sum.
-_IN_ORDER: Final[tuple[Any, ...]] = (_ENTRY.ledger_shard, _ENTRY.user_id, _ENTRY.timestamp, literal_column("position"))
+#: The order in which a player's entries were committed. Their times do not tell it: clocks of servers differ, and go back. Nor
+#: do positions: in PostgreSQL a transaction may have its number before it locks the account. Entries from before schema 0005 are
+#: older than all others, and any fixed order of them does.
+_IN_ORDER: Final[tuple[Any, ...]] = (
+    *(_ENTRY.ledger_shard, _ENTRY.user_id, _ENTRY.version.nulls_first()),
+    *(_ENTRY.timestamp, literal_column("position"), _ENTRY.transaction_id),
+)
 
 
 def fed_boards(connection: Connection) -> list[FedBoard]:

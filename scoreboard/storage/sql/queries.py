@@ -22,7 +22,7 @@ from scoreboard.storage.sql.tables import TimestampMs, Uuid, beyond_player, of_p
 
 _USER: Final = user_scores.c
 _ENTRY: Final = score_transactions.c
-_NOT_READ: Final = (_ENTRY.metadata, _ENTRY.ledger_shard)
+_NOT_READ: Final = (_ENTRY.metadata, _ENTRY.ledger_shard, _ENTRY.version)
 _ENTRIES: Final = select(
     *(column for column in _ENTRY if all(column is not other for other in _NOT_READ)),
     cast(_ENTRY.metadata, Text).label("metadata"),

@@ -138,6 +138,7 @@ score_transactions: Final = sa.Table(
     sa.Column("user_agent", sa.Text, nullable=False),
     sa.Column("validated", sa.Boolean, nullable=False),
     sa.Column("metadata", Json, nullable=False),
+    sa.Column("version", sa.BigInteger, comment="which of the player's entries it is, from 1; null before schema 0005"),
     sa.ForeignKeyConstraint(["ledger_shard", "user_id"], ["user_scores.ledger_shard", "user_scores.user_id"]),
     sa.CheckConstraint("score_after = score_before + score_awarded", name="score_adds_up"),
     sa.CheckConstraint(f"score_after BETWEEN -{POINTS_MAX} AND {POINTS_MAX}", name="score_after_is_exact"),

@@ -1,6 +1,7 @@
 """Migration 5, boards: the definitions of the boards beside the global one, and the standings of players on them.
 
 Both tables begin empty. A server fills the standings of each declared board from the entries, page by page, while it serves.
+New entries say which of their player's entries they are: neither clocks nor positions tell this order (tables.py).
 """
 
 import sqlalchemy as sa
@@ -18,7 +19,11 @@ _SCORE_MAX = 2**53 - 1
 
 
 def upgrade() -> None:
-    """Create both tables."""
+    """Create both tables, and a column that needs no row rewritten."""
+    op.add_column(
+        "score_transactions",
+        sa.Column("version", sa.BigInteger, comment="which of the player's entries it is, from 1; null before schema 0005"),
+    )
     op.create_table(
         "board_definitions",
         sa.Column("number", sa.SmallInteger, primary_key=True, autoincrement=False),

@@ -31,7 +31,7 @@ _TOTALS: Final = (
 #: The columns of an entry, for awards and for resets: each SELECT gives its values in this order.
 _ENTRY: Final = (
     "ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after, score_awarded, timestamp,"
-    " ip_address, user_agent, validated, metadata"
+    " ip_address, user_agent, validated, metadata, version"
 )
 
 
@@ -139,10 +139,10 @@ STATEMENTS: Final[Statements] = {
     "append": f"""
         INSERT INTO score_transactions ({_ENTRY})
         SELECT ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
-            score_awarded, to_timestamp(at_ms / 1000::float8), ip_address, user_agent, validated, metadata::json
+            score_awarded, to_timestamp(at_ms / 1000::float8), ip_address, user_agent, validated, metadata::json, version
         FROM {_PLAYERS}, action_id uuid, transaction_id uuid, action_type text,
             score_before bigint, score_after bigint, score_awarded bigint, at_ms bigint,
-            ip_address text, user_agent text, validated boolean, metadata text)
+            ip_address text, user_agent text, validated boolean, metadata text, version bigint)
     """,
     # It never waits: another writer that could unlock a milestone of these players waits for their rows in user_scores.
     "unlock": f"""
@@ -171,15 +171,15 @@ _NAMED: Final = f"""{_ALL} AND (ledger_shard, user_id) IN (
 #: It skips the rows that another session has locked.
 _RESET: Final = """
     WITH gone AS MATERIALIZED (
-        SELECT ledger_shard, user_id, score, to_timestamp(%(at_ms)s / 1000::float8) AS at FROM user_scores
+        SELECT ledger_shard, user_id, score, version, to_timestamp(%(at_ms)s / 1000::float8) AS at FROM user_scores
         WHERE {which} ORDER BY ledger_shard, user_id FOR NO KEY UPDATE SKIP LOCKED
     ), entered AS (
         INSERT INTO score_transactions ({entry})
         SELECT ledger_shard, user_id, gen_random_uuid(), gen_random_uuid(), '{reset}', score, 0, -score, at, '', '', true,
-            %(metadata)s::json
+            %(metadata)s::json, version + 1
         FROM gone
     )
-    UPDATE user_scores AS u SET score = 0, rank = NULL, version = version + 1, total_actions = 0,
+    UPDATE user_scores AS u SET score = 0, rank = NULL, version = u.version + 1, total_actions = 0,
         last_updated = gone.at, reached_at = NULL
     FROM gone WHERE u.ledger_shard = gone.ledger_shard AND u.user_id = gone.user_id
     RETURNING u.user_id, u.username, u.avatar, u.version

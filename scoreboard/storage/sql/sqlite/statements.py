@@ -34,7 +34,7 @@ _PLAYER: Final = ("ledger_shard", "user_id")
 #: The columns of an entry but its time, for awards and for resets: RESET_ENTRIES gives its values in this order.
 _ENTRY: Final = (
     *("transaction_id", *_PLAYER, "action_id", "action_type", "score_before", "score_after"),
-    *("score_awarded", "ip_address", "user_agent", "validated", "metadata"),
+    *("score_awarded", "ip_address", "user_agent", "validated", "metadata", "version"),
 )
 
 
@@ -136,7 +136,7 @@ _GONE: Final = f"""reached_at IS NOT NULL AND (:players IS NULL OR (ledger_shard
         SELECT {_member(*_PLAYER)} FROM json_each(:players)))"""
 RESET_ENTRIES: Final = f"""
     INSERT INTO score_transactions (timestamp, {", ".join(_ENTRY)})
-    SELECT :at_ms, new_id(), ledger_shard, user_id, new_id(), '{RESET}', score, 0, -score, '', '', true, :metadata
+    SELECT :at_ms, new_id(), ledger_shard, user_id, new_id(), '{RESET}', score, 0, -score, '', '', true, :metadata, version + 1
     FROM user_scores WHERE {_GONE}
 """
 RESET_TOTALS: Final = f"""
