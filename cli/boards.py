@@ -88,7 +88,8 @@ def plan(typer_context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 async def _changes(stores: Stores, declared: Any) -> list[BoardChange]:
-    return changes_between([one.definition for one in await stores.ledger.fed_boards()], declared)
+    fed = [one.definition for one in await stores.ledger.fed_boards()]
+    return changes_between(fed, declared, await stores.ledger.clock_ms())
 
 
 async def _boards(stores: Stores) -> list[_BoardInLedger]:

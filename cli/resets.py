@@ -40,6 +40,9 @@ def reset_user(
 ) -> None:
     """Reset one player to 0 points, without a rank until the next award.
 
+    It takes the player off the global board, and off the present buckets of all
+    other boards; closed buckets keep what was reached in them.
+
     The player's history stays; the reset is an entry of its own. It works while
     the server runs, and its viewers see it at once.
 
@@ -69,14 +72,17 @@ def reset_board(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Reset every player to 0 points: the board is empty until the next award.
+    """Reset every player to 0 points: the boards are empty until the next award.
+
+    It empties the global board, and the present buckets of all other boards;
+    closed buckets keep what was reached in them.
 
     The history stays; each player's reset is an entry of its own. It works while
     the server runs, and its viewers see it at once.
 
     \b
     Examples:
-      scoreboard reset board --reason "season 4 begins"
+      scoreboard reset board --reason "the beta is over"
     """
     ctx = cli_context(typer_context)
     order = _order(ctx, None, operator, reason)
@@ -84,7 +90,7 @@ def reset_board(
     async def work(stores: Stores, reactor: Any) -> Sequence[Standing]:
         players = await stores.standings.ranked_count()
         if not yes:
-            confirm(f"{counted(players, 'player')} on the board. Reset ALL of them to 0 points? {_HISTORY_KEPT}")
+            confirm(f"{counted(players, 'player')} on the board. Reset ALL of them to 0 points, on all boards? {_HISTORY_KEPT}")
         return await _reset(ctx, stores, reactor, order, lambda stores, standings: ctx.load_admin().rebuild_board(stores))
 
     _report(order, ctx.with_stores(work, need_board=True), as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
+import msgspec
 import typer
 from rich.console import Console, Group
 from rich.live import Live
@@ -51,8 +52,8 @@ def top(
     console = Console(highlight=False, markup=False)
 
     if once or as_json or not console.is_terminal:
-        page = ctx.with_stores(lambda stores, _: _read_once(stores, board, limit, ctx), need_board=True)
-        print_json_or(as_json, page, _render(page, None, None))
+        shown, page = ctx.with_stores(lambda stores, _: _read_once(stores, board, limit, ctx), need_board=True)
+        print_json_or(as_json, _with_names(shown.bucket, page), _render(shown, page, None, None))
         return
     try:
         ctx.with_stores(lambda stores, clock: _follow(stores, clock, board, limit, interval, ctx, console), need_board=True)
@@ -79,8 +80,14 @@ class _Shown(NamedTuple):
         return Page(cursor=Cursor(epoch=0, seq=0), total=total, rows=rows, read_at_ms=at_ms, degraded=True)
 
 
-async def _read_once(stores: Stores, name: str | None, limit: int, ctx: CliContext) -> Page:
-    return await (await _shown(stores, name)).page(limit, ctx.now_ms)
+def _with_names(bucket: BoardBucket, page: Page) -> dict[str, Any]:
+    """The page as JSON, with the names of its board and bucket."""
+    return {"board": bucket.board_id, "bucket": bucket.bucket or None, **msgspec.to_builtins(page)}
+
+
+async def _read_once(stores: Stores, name: str | None, limit: int, ctx: CliContext) -> tuple[_Shown, Page]:
+    shown = await _shown(stores, name)
+    return shown, await shown.page(limit, ctx.now_ms)
 
 
 async def _follow(
@@ -96,7 +103,7 @@ async def _follow(
     if shown.board is not None:
         shown.board.listen(on_change)
     page, before = await shown.page(limit, ctx.now_ms), None
-    with Live(_render(page, None, None), console=console, auto_refresh=False) as live:
+    with Live(_render(shown, page, None, None), console=console, auto_refresh=False) as live:
         while True:
             waited_s = 0.0
             while waited_s < interval_s and not (changes_seen and waited_s):
@@ -106,16 +113,17 @@ async def _follow(
             error = None
             try:
                 now_shown = await _shown(stores, name)
-                if now_shown.bucket != shown.bucket and now_shown.board is not None:
-                    now_shown.board.listen(on_change)
+                if now_shown.bucket != shown.bucket:
+                    if now_shown.board is not None:
+                        now_shown.board.listen(on_change)
                     shown, before = now_shown, None
                 now = await shown.page(limit, ctx.now_ms)
                 if now.rows != page.rows:
                     before = page
                 page = now
-            except StoreUnavailable as unavailable:
-                error = str(unavailable)
-            live.update(_render(page, before, error), refresh=True)
+            except (StoreUnavailable, CliError) as trouble:  # a board between two seasons may have a bucket again
+                error = str(trouble)
+            live.update(_render(shown, page, before, error), refresh=True)
 
 
 async def _shown(stores: Stores, name: str | None) -> _Shown:
@@ -128,12 +136,12 @@ async def _shown(stores: Stores, name: str | None) -> _Shown:
         raise CliError(USAGE_ERROR, f"there is no board {name}; there are {', '.join([default.board_id, *definitions])}")
     present = definitions[name].period.bucket_at(await stores.ledger.clock_ms())
     if present is None:
-        raise CliError(FOUND_WRONG, f"{name} is between two seasons")
+        raise CliError(FOUND_WRONG, f"{name} has no bucket now")
     bucket = BoardBucket(board_id=name, bucket=present.name)
     return _Shown(bucket, stores.ledger.board(bucket), await stores.open_board(bucket))
 
 
-def _render(page: Page, before: Page | None, error: str | None) -> Group:
+def _render(shown: _Shown, page: Page, before: Page | None, error: str | None) -> Group:
     rows = table("Rank", "", "Player", "User id", "Points", "Changed (UTC)", right=("Rank", "Points"), no_wrap=("Changed (UTC)",))
     for row in page.rows:
         rows.add_row(
@@ -144,10 +152,11 @@ def _render(page: Page, before: Page | None, error: str | None) -> Group:
             f"{row.points:,}",
             cell(utc_time(row.updated_at_ms), "dim"),
         )
+    names = " ".join(filter(None, (shown.bucket.board_id, shown.bucket.bucket)))
     summary = f"{counted(page.total, 'player')} · seen {utc_time(page.read_at_ms)} UTC"
     if page.degraded:
         summary += " · from the ledger, without Redis"
-    return Group(rows, cell(summary if error is None else f"{summary} · {error}", "dim"))
+    return Group(cell(names), rows, cell(summary if error is None else f"{summary} · {error}", "dim"))
 
 
 def _rank_arrow(row: Row, before: Page | None) -> str:

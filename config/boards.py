@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from config import BadSettings
-from scoreboard.domain.boards import BoardDefinition, ScoreKind
+from scoreboard.domain.boards import BOARD_OF_PERIOD, BoardDefinition, ScoreKind
 from scoreboard.domain.periods import AllTime, Bucket, CalendarPeriod, Period, Seasons, Slots, Unit
 from scoreboard.named_files import read_regular_file
 from scoreboard.zones import UnknownZone, zone_named
@@ -42,7 +42,7 @@ def load_boards(path: Path, action_types: Collection[str]) -> tuple[BoardDefinit
             f"SCOREBOARD_BOARDS_FILE should name a readable file, for example {_EXAMPLE}: {path} cannot be read ({why})"
         ) from None
     except BadSettings as error:
-        raise BadSettings(f"{named}: {error}, for example as config/boards.toml") from None
+        raise BadSettings(f"{named}: {error}; config/boards.toml describes the keys") from None
     except UnicodeDecodeError:
         raise BadSettings(f"{named} should be TOML like config/boards.toml, and TOML is UTF-8") from None
     except (ValueError, RecursionError) as error:
@@ -65,11 +65,15 @@ def _board(name: str, table: object, action_types: Collection[str]) -> BoardDefi
         if name == "global" and key not in _GLOBAL_KEYS:
             raise BadSettings(f"{where} {key[:64]} cannot be set: global counts every point; make a board of another name")
         if key not in _KEYS:
-            raise BadSettings(f"{where} has an unknown member: {key[:64]!r}")
+            raise BadSettings(f"{where} has an unknown key: {key[:64]!r}")
     title = table.get("title", name)
     if not isinstance(title, str) or not 1 <= len(title) <= _TITLE_LENGTH_MAX or not title.isprintable():
         raise BadSettings(f"{where} title should be 1 to {_TITLE_LENGTH_MAX} characters on one line")
     kind, period = _period(where, table)
+    if BOARD_OF_PERIOD.get(name, name) != name:
+        raise BadSettings(f"{where} needs another name, because ?period={name} means {BOARD_OF_PERIOD[name]}")
+    if name in BOARD_OF_PERIOD and kind != name:
+        raise BadSettings(f'{where} should have period = "{name}", because ?period={name} means this board')
     keep_closed = table.get("keep_closed", _KEPT[kind])
     if type(keep_closed) is not int or not 0 <= keep_closed <= _KEEP_CLOSED_MAX:
         raise BadSettings(f"{where} keep_closed should be 0 to {_KEEP_CLOSED_MAX}")
@@ -108,7 +112,7 @@ def _period(where: str, table: Mapping[str, Any]) -> tuple[str, Period]:
     """The key of ``_KEPT``, and the period."""
     given = [key for key in ("period", "every", "seasons") if key in table]
     if len(given) > 1:
-        raise BadSettings(f"{where} should have only one of {' and '.join(given)}")
+        raise BadSettings(f"{where} should have only one of {', '.join(given[:-1])} and {given[-1]}")
     if not given:
         if "zone" in table:
             raise BadSettings(f"{where} zone needs a period")
@@ -128,14 +132,14 @@ def _zone(where: str, name: object) -> tzinfo:
     try:
         return zone_named(name)
     except UnknownZone:
-        raise BadSettings(f"{where} zone should be a zone as Europe/Berlin or UTC") from None
+        raise BadSettings(f"{where} zone should be a zone such as Europe/Berlin or UTC") from None
 
 
 def _length_ms(where: str, text: object) -> int:
     found = _LENGTH.fullmatch(text) if isinstance(text, str) else None
     length_ms = int(found[1]) * _UNIT_MS[found[2]] if found else 0
     if not 0 < length_ms <= _SLOT_MS_MAX:
-        raise BadSettings(f'{where} every should be a length from "1m" to "366d", as "10m", "6h" or "2d"')
+        raise BadSettings(f'{where} every should be a length from "1m" to "366d", such as "10m", "6h" or "2d"')
     return length_ms
 
 
@@ -169,7 +173,7 @@ def _instant_ms(where: str, value: object, zone: tzinfo) -> int:
     if type(value) is date:
         value = datetime(value.year, value.month, value.day)
     if not isinstance(value, datetime):
-        raise BadSettings(f"{where} should be a date or a time as 2026-12-01 or 2026-12-01T18:00:00Z")
+        raise BadSettings(f"{where} should be a date or a time such as 2026-12-01 or 2026-12-01T18:00:00Z")
     at = value if value.tzinfo is not None else value.replace(tzinfo=zone)
     if not 1970 <= at.year < 2200:
         raise BadSettings(f"{where} should be a year from 1970 to 2199")

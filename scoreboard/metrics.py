@@ -31,7 +31,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "redis_subscription_restarts_total": ("Times that the subscription to Redis was lost and made again", ()),
     "redis_messages_unreadable_total": ("Messages of the subscription to Redis that could not be read", ()),
     "degraded_reads_total": ("Reads of the board that the ledger answered because Redis did not", ()),
-    "board_rebuilds_total": ("Times that the board was rebuilt from the ledger", ()),
+    "board_rebuilds_total": ("Times that a board was rebuilt from the ledger, not counting the first build", ()),
     "board_gaps_total": ("Players whose total the sweep found missing or wrong on the board, and set right", ()),
     "board_refused_total": (
         "Times that Redis held another ledger's board, or that another server of this ledger used another Redis",

@@ -80,6 +80,8 @@ def _of_another_ledger(board: BoardState, ledger: LedgerState, store_is_shared: 
 
 
 def _of_another_epoch(board: BoardState, ledger: LedgerState) -> Diagnosis:
+    if not ledger.epoch:
+        return _rebuild("the ledger has no epoch of it: its standings were filled in anew")
     if board.cursor.epoch > ledger.epoch:
         return _rebuild(f"the ledger went back: its epoch is {ledger.epoch}, the board's {board.cursor.epoch}")
     unharmed = board.epoch_run == board.run

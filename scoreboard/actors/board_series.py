@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from scoreboard.actors.open_bucket import OpenBucket
-from scoreboard.actors.ranking import Ranking
+from scoreboard.actors.ranking import LAGGING_S_MAX, Ranking
 from scoreboard.background import Loop, run_in_background
 from scoreboard.boundaries.health import Meter
 from scoreboard.domain.actions import BoardRank
@@ -95,8 +95,13 @@ class BoardSeries:
 
     @property
     def in_sync(self) -> bool:
-        """Whether each bucket that is followed is like the ledger, as far as we know."""
-        return all(one.projector.in_sync for one in self.followed)
+        """Whether each bucket that may get awards is like the ledger, or was opened less than two seconds ago."""
+        now_ms = self._now_ms()
+        return all(
+            opened.projector.lagging_s <= LAGGING_S_MAX
+            for opened, bucket, _ in self._followed.values()
+            if not _is_settled(bucket, now_ms)
+        )
 
     @property
     def followed(self) -> list[OpenBucket]:
@@ -113,7 +118,8 @@ class BoardSeries:
         if bucket is None or bucket.begins_ms > now_ms:
             return None
         if bucket.name not in self._followed and now_ms not in bucket:
-            if bucket not in self.fed.definition.period.closed_before(now_ms, self.fed.definition.keep_closed):
+            kept = self.fed.definition.period.closed_before(now_ms, self.fed.definition.keep_closed)
+            if not kept or bucket.begins_ms < kept[-1].begins_ms:
                 return None
             self._make_room(now_ms)
         return self._follow(bucket, now_ms + FOLLOWED_MS).ranking
@@ -122,11 +128,7 @@ class BoardSeries:
         """Let the closed bucket go whose last read is the longest ago, if too many are followed. Raises StoreUnavailable."""
         if len(self._followed) < FOLLOWED_MAX:
             return
-        settled = [
-            (until_ms, name)
-            for name, (_, bucket, until_ms) in self._followed.items()
-            if bucket.ends_ms is not None and bucket.ends_ms + FOLLOWED_MS < now_ms
-        ]
+        settled = [(until_ms, name) for name, (_, bucket, until_ms) in self._followed.items() if _is_settled(bucket, now_ms)]
         if not settled:
             raise StoreUnavailable("too many buckets are open")
         run_in_background("board_series", self._close(min(settled)[1], now_ms), self._meter)
@@ -180,3 +182,8 @@ class BoardSeries:
 
     def _bucket(self, bucket: Bucket) -> BoardBucket:
         return BoardBucket(board_id=self.fed.definition.board_id, bucket=bucket.name)
+
+
+def _is_settled(bucket: Bucket, now_ms: int) -> bool:
+    """Whether a bucket has been over for so long that it gets no more awards."""
+    return bucket.ends_ms is not None and bucket.ends_ms + FOLLOWED_MS < now_ms

@@ -119,7 +119,9 @@ class BoardSweep:
         if gaps:
             self._meter.count("board_gaps_total", len(gaps))
             self._log.warn(
-                "the board had no total or a wrong one for {players} players; the sweep set them right", players=len(gaps)
+                "the board {board} had no total or a wrong one for {players} players; the sweep set them right",
+                board=self._board.bucket.key,
+                players=len(gaps),
             )
             await self._projector.overwrite(gaps)
         if ahead:

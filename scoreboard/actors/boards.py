@@ -33,7 +33,7 @@ PLAYERS_PER_PAGE: Final = 200
 ROWS_PER_DELETE: Final = 1_000
 #: The pause after a page, so that awards and reads get their turn.
 PAGE_PAUSE_S: Final = 0.02
-#: How often the ledger is asked for boards that lack standings, and for boards that another release declared.
+#: How often the ledger is asked for boards that lack standings, and for those that other servers removed or changed.
 LOOK_S: Final = 2.0
 
 #: How often one of the buckets compares a page of players with the ledger. They take turns.
@@ -83,7 +83,7 @@ class Boards(boundary.Boards):
                 dropped = self._open_series(FedBoard(number=0, definition=change.definition))
                 run_in_background("board_series", dropped.drop(), self._meter)
         await self._ledger.fill_boards(PLAYERS_PER_PAGE)  # all players, where the ledger is new
-        await self._begin_filled()
+        await self._follow_declared()
         self._filler.start()
         self._sweeper.start()
 
@@ -101,13 +101,14 @@ class Boards(boundary.Boards):
 
     @property
     def in_sync(self) -> bool:
-        """Whether the other boards are like the ledger, as far as we know. Those that are being filled in do not count."""
+        """Whether the other boards are like the ledger, as far as we know. Boards that are being filled in do not count."""
         return all(series.in_sync for series in self._series.values())
 
     @property
     @override
     def definitions(self) -> Sequence[BoardDefinition]:
-        return self._definitions
+        followed = {board_id: series.fed.definition for board_id, series in self._series.items()}
+        return [followed.get(one.board_id, one) for one in self._definitions]
 
     @override
     def present(self, board_id: str) -> Bucket | None:
@@ -123,6 +124,8 @@ class Boards(boundary.Boards):
             ranking = self._find(board_id).ranking(bucket)
         except StoreUnavailable as trouble:
             raise Refused(unavailable(f"The bucket cannot be read now: {trouble}")) from None
+        if ranking is None and bucket is None:
+            raise Refused(malformed("board", f"{board_id} has no bucket now; name a closed one with bucket"))
         if ranking is None:
             raise Refused(malformed("bucket", f"{board_id} has no such bucket, or does not keep it any more"))
         return ranking
@@ -151,7 +154,8 @@ class Boards(boundary.Boards):
         if series is not None:
             return series
         if board_id in self._names:
-            raise Refused(unavailable("The board is being filled in from the ledger", retry_after_s=5))
+            text = "The board is being filled in from the ledger, or another server has removed it"
+            raise Refused(unavailable(text, retry_after_s=5))
         raise Refused(malformed("board", f"must be one of {', '.join([DEFAULT_BOARD, *self._names])}"))
 
     async def _project_on(self, series: BoardSeries, awards: Sequence[Award]) -> list[tuple[str, BoardRank]]:
@@ -170,21 +174,30 @@ class Boards(boundary.Boards):
 
     async def _fill(self) -> None:
         try:
-            await self._begin_filled()
+            await self._follow_declared()
             while len(self._series) < len(self._names) and await self._ledger.fill_boards(PLAYERS_PER_PAGE):
                 await deferLater(self._clock, PAGE_PAUSE_S)
-            await self._begin_filled()
+                await self._follow_declared()
             while await self._ledger.clear_boards(ROWS_PER_DELETE):
                 await deferLater(self._clock, PAGE_PAUSE_S)
         except StoreUnavailable as trouble:
             self._log.debug("boards are not filled in now: {trouble}", trouble=str(trouble))
 
-    async def _begin_filled(self) -> None:
-        """Follow each declared board that has all standings by now."""
-        if len(self._series) == len(self._names):
-            return
-        for fed in await self._ledger.fed_boards():
-            board_id = fed.definition.board_id
-            if fed.filled_through is None and board_id in self._names and board_id not in self._series:
-                self._series[board_id] = series = self._open_series(fed)
+    async def _follow_declared(self) -> None:
+        """Follow each declared board that has all standings by now, and no other: another server may have removed some."""
+        fed = {one.definition.board_id: one for one in await self._ledger.fed_boards()}
+        for board_id, series in list(self._series.items()):
+            now = fed.get(board_id)
+            if now is not None and now.number == series.fed.number:
+                series.fed = now
+                continue
+            del self._series[board_id]
+            await series.stop()
+            self._log.info("the board {board} is followed no more: another server has removed it", board=board_id)
+            if now is None:
+                await series.drop()
+        for board_id in self._names:
+            filled = fed.get(board_id)
+            if filled is not None and filled.filled_through is None and board_id not in self._series:
+                self._series[board_id] = series = self._open_series(filled)
                 await series.start()

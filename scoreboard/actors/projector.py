@@ -76,6 +76,7 @@ class Projector:
     ) -> None:
         self._ledger = ledger
         self._board = board
+        self._name = board.bucket.key
         self._clock = clock
         self._on_changes = on_changes
         self._note_ledger_ahead = note_ledger_ahead
@@ -251,10 +252,10 @@ class Projector:
             raise StaleBoard(f"another server rebuilds the board: {reason}")
         self._lag()
         if board is None and not self._has_followed:  # usual at the first start with this Redis
-            self._log.info("the board is built for the first time: {reason} yet", reason=reason)
+            self._log.debug("the board {board} is built for the first time: {reason} yet", board=self._name, reason=reason)
         else:
             self._log_trouble(f"it is being rebuilt, because {reason}")
-        self._meter.count("board_rebuilds_total")
+            self._meter.count("board_rebuilds_total")
         keep = Loop("rebuild_lock", self._keep_lock, REBUILD_LOCK_MS / 3000, clock=self._clock, meter=self._meter)
         keep.start()
         try:
@@ -264,7 +265,8 @@ class Projector:
         self._must_rebuild = ""
         await self._board.lock("rebuild", 0)
         self._on_changes(Cursor(epoch=epoch, seq=0), ())
-        self._log.info("the board was rebuilt: {ranked} players, epoch {epoch}", ranked=ranked, epoch=epoch)
+        text = "the board {board} was built: {ranked} players, epoch {epoch}"
+        self._log.info(text, board=self._name, ranked=ranked, epoch=epoch)
 
     async def _keep_lock(self) -> None:
         with suppress(StoreUnavailable):  # another server may then begin to rebuild as well, which does no harm
@@ -291,7 +293,7 @@ class Projector:
         try:
             await self.compare(user_ids)
         except (StoreUnavailable, StaleBoard) as trouble:
-            self._log.warn("the board could not be compared: {trouble}", trouble=str(trouble))
+            self._log.warn("the board {board} could not be compared: {trouble}", board=self._name, trouble=str(trouble))
 
     def _in_sync(self) -> None:
         self._has_followed = True
@@ -324,7 +326,8 @@ class Projector:
         now_s = self._clock.seconds()
         if text != self._logged or now_s - self._logged_s >= LOG_AGAIN_S:
             self._logged, self._logged_s = text, now_s
-            (self._log.error if error else self._log.warn)("the board does not follow the ledger: {trouble}", trouble=text)
+            write = self._log.error if error else self._log.warn
+            write("the board {board} does not follow the ledger: {trouble}", board=self._name, trouble=text)
 
     def _retry(self) -> None:
         self._retrying = None

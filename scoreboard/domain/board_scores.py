@@ -34,7 +34,7 @@ class BoardScore(Value, frozen=True, kw_only=True):
 def counted(
     board: BoardDefinition, bucket: BoardBucket, earlier: BoardScore | None, *, value: int, at_ms: int, version: int
 ) -> BoardScore:
-    """The score after an award that counts. ``value`` is what the board counts of it: its points, or its result."""
+    """The score after an award that counts. ``value`` are its points."""
     if earlier is None or earlier.reached_at_ms is None:
         score = 1 if board.score == "count" else value
         return BoardScore(bucket=bucket, score=score, reached_at_ms=at_ms, version=version, actions=1)
@@ -52,7 +52,7 @@ def _score(board: BoardDefinition, earlier: int, value: int) -> int:
         case "latest":
             return value
         case "best":
-            return min(earlier, value) if board.order == "asc" else max(earlier, value)
+            return max(earlier, value)
 
 
 def off_board(earlier: BoardScore, version: int) -> BoardScore:

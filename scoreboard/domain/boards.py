@@ -1,4 +1,4 @@
-"""Boards: which rankings there are, what counts for each, and how a score changes. Pure."""
+"""Boards: which rankings there are, and what counts for each. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from scoreboard.domain.periods import AllTime, Period
 from scoreboard.domain.value import Value
 
 ScoreKind = Literal["sum", "best", "latest", "count"]
-Order = Literal["desc", "asc"]
 
 
 class BoardBucket(Value, frozen=True, kw_only=True):
@@ -37,7 +36,6 @@ class BoardDefinition(Value, frozen=True, kw_only=True):
     board_id: str
     title: str
     score: ScoreKind = "sum"
-    order: Order = "desc"
     counts: frozenset[str] | None = None
     period: Period = AllTime()
     keep_closed: int = 0

@@ -34,6 +34,5 @@ class DamagedBoard(StaleBoard):
 class BoardCannotChange(Exception):
     """What decides a board's standings cannot change in place: a board of another name can have it."""
 
-    def __init__(self, board_id: str, member: str) -> None:
-        super().__init__(f"[{board_id}] {member} cannot be changed: declare a board of another name, and remove this one")
-        self.board_id, self.member = board_id, member
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}: declare a board of another name, and remove this one")

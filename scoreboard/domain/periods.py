@@ -92,7 +92,7 @@ class CalendarPeriod(Value, frozen=True, kw_only=True):
     unit: Unit
     zone: tzinfo
 
-    def bucket_at(self, at_ms: int) -> Bucket | None:
+    def bucket_at(self, at_ms: int) -> Bucket:
         """The day, week or month of a moment."""
         day = _first_day(self.unit, _local(at_ms, self.zone).date())
         bucket = self._bucket(day)
@@ -111,7 +111,7 @@ class CalendarPeriod(Value, frozen=True, kw_only=True):
 
     def closed_before(self, at_ms: int, count: int) -> Sequence[Bucket]:
         """The days, weeks or months before."""
-        return _before(self, at_ms, count)
+        return _before(self, self.bucket_at(at_ms), count)
 
     def _bucket(self, day: date) -> Bucket:
         return Bucket(
@@ -126,7 +126,7 @@ class Slots(Value, frozen=True, kw_only=True):
 
     length_ms: int
 
-    def bucket_at(self, at_ms: int) -> Bucket | None:
+    def bucket_at(self, at_ms: int) -> Bucket:
         """The slot of a moment."""
         begins_ms = at_ms - at_ms % self.length_ms
         name = (_EPOCH + begins_ms * _MS).strftime(_SLOT_FORMAT)
@@ -142,7 +142,7 @@ class Slots(Value, frozen=True, kw_only=True):
 
     def closed_before(self, at_ms: int, count: int) -> Sequence[Bucket]:
         """The slots before."""
-        return _before(self, at_ms, count)
+        return _before(self, self.bucket_at(at_ms), count)
 
 
 class Seasons(Value, frozen=True, kw_only=True):
@@ -164,15 +164,14 @@ class Seasons(Value, frozen=True, kw_only=True):
         return over[::-1][:count]
 
 
-def _before(period: CalendarPeriod | Slots, at_ms: int, count: int) -> list[Bucket]:
-    """The buckets before the one of a moment. They touch, and end in 1970."""
+@lru_cache(maxsize=256)
+def _before(period: CalendarPeriod | Slots, bucket: Bucket, count: int) -> Sequence[Bucket]:
+    """The buckets before this one, until 1970. Remembered: to ask the calendar for a thousand takes some ten milliseconds."""
     found: list[Bucket] = []
-    bucket = period.bucket_at(at_ms)
-    while bucket is not None and bucket.begins_ms > 0 and len(found) < count:
+    while bucket.begins_ms > 0 and len(found) < count:
         bucket = period.bucket_at(bucket.begins_ms - 1)
-        if bucket is not None:
-            found.append(bucket)
-    return found
+        found.append(bucket)
+    return tuple(found)
 
 
 def _local(at_ms: int, zone: tzinfo) -> datetime:

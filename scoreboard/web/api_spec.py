@@ -235,12 +235,11 @@ BOARDS: Final = Operation(
     answer=Success(
         data=BoardsData(
             boards=[
-                BoardInfo(board=DEFAULT_BOARD, title="All time", score="sum", order="desc", keep_closed=0, players=310),
+                BoardInfo(board=DEFAULT_BOARD, title="All time", score="sum", keep_closed=0, players=310),
                 BoardInfo(
                     board="daily",
                     title="Today",
                     score="sum",
-                    order="desc",
                     period="daily",
                     zone="UTC",
                     bucket="2025-10-22",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, UnsetType
 
-from scoreboard.domain.boards import BoardDefinition, Order, ScoreKind
+from scoreboard.domain.boards import BoardDefinition, ScoreKind
 from scoreboard.domain.periods import Bucket, CalendarPeriod, Period, Seasons, Slots
 from scoreboard.web.schemas import Shape, Time, iso
 
@@ -19,7 +19,6 @@ class BoardInfo(Shape, frozen=True, kw_only=True):
     board: str
     title: str
     score: ScoreKind
-    order: Order
     counts: list[str] | UnsetType = UNSET
     period: str | UnsetType = UNSET
     zone: str | UnsetType = UNSET
@@ -44,7 +43,6 @@ def board_info(definition: BoardDefinition, present: Bucket | None, players: int
         board=definition.board_id,
         title=definition.title,
         score=definition.score,
-        order=definition.order,
         counts=UNSET if definition.counts is None else sorted(definition.counts),
         period=period,
         zone=zone,

@@ -40,13 +40,15 @@ def read_changes_query(query: bytes, last_event_id: bytes | None = None) -> Chan
     """The parameters of a query string, and Last-Event-ID, which an EventSource sends when it reconnects. Raises Refused.
 
     A polyfill that can send no headers adds it to the URL as ``lastEventId``. Either is newer than ``since``. Unknown parameters
-    are ignored.
+    are ignored, but not those that name a board: a client must not take the global board for another.
     """
     found: dict[str, str] = {}
     for parameter in query.decode("ascii", "replace").split("&") if query else ():
         name, _, text = parameter.partition("=")
         if name in found:
             raise Refused(malformed(name, "must be given once"))
+        if name in _BOARD_NAMES:
+            raise Refused(malformed(name, "cannot be chosen here: only the global board is live"))
         if name in _NAMES:
             found[name] = text
     since = _cursor("since", found.get("since"))

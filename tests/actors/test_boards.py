@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from scoreboard.actors.board_series import AHEAD_MS, FOLLOWED_MAX, FOLLOWED_MS, BoardSeries
 from scoreboard.actors.boards import LOOK_S, SWEEP_S, Boards
 from scoreboard.actors.open_bucket import OpenBucket, open_bucket
+from scoreboard.actors.ranking import LAGGING_S_MAX
 from scoreboard.domain.actions import BoardRank, Receipt
 from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition, FedBoard
 from scoreboard.domain.judgement import DAY_MS, Award
@@ -48,6 +49,7 @@ class Server:
         self.ledger: MemoryLedger = MemoryLedger(clock_ms=self.now_ms) if beside is None else beside.ledger
         self.store: dict[str, SharedBoardState] = {} if beside is None else beside.store
         self.meter = FakeMeter()
+        self.made: list[MemoryBoard] = []
         opened = self.open(GLOBAL_BOARD)
         self.boards = Boards(
             ledger=self.ledger,
@@ -62,6 +64,9 @@ class Server:
         result_of(self.boards.start())
         self.wait(0)
 
+    def stop(self) -> None:
+        result_of(self.boards.stop())
+
     def now_ms(self) -> int:
         return BEGIN + int(self.clock.seconds() * 1000)
 
@@ -73,6 +78,7 @@ class Server:
 
     def open(self, bucket: BoardBucket) -> OpenBucket:
         board = MemoryBoard(bucket, self.now_ms, self.store.setdefault(bucket.key, SharedBoardState()))
+        self.made.append(board)
         return open_bucket(
             board=board,
             ledger=self.ledger.board(bucket),
@@ -254,6 +260,75 @@ def test_a_receipt_has_its_ranks_also_if_another_process_set_the_award_first() -
     second.wait(3)  # it follows the ledger meanwhile
     (receipt,) = first.project(awards)
     assert receipt.boards == (BoardRank(board_id="daily", bucket="2026-11-28", rank=1, previous_rank=1),)
+
+
+def test_boards_are_well_over_the_end_of_a_bucket_and_over_reads_of_closed_ones() -> None:
+    """And none of it counts as a rebuild, which says that Redis lost a board."""
+    server = Server(DAILY, RUNS)
+    server.award(("amy", 5))
+    for _ in range(LEFT_S + 130):
+        server.clock.advance(1)
+        assert server.boards.in_sync
+    server.store["daily:2026-11-28"].lose()
+    server.boards.ranking("daily", "2026-11-28")
+    assert server.boards.in_sync
+    assert "board_rebuilds_total" not in server.meter.counts
+
+
+def test_boards_are_not_well_while_a_present_bucket_cannot_be_set() -> None:
+    server = Server(DAILY)
+    server.wait(1)
+    for held in server.made:
+        held.broken = held.bucket.board_id == "daily"
+    (receipt,) = server.award(("amy", 5))
+    assert (receipt.rank, receipt.boards) == (1, ())
+    assert server.boards.in_sync, "it may be over in a moment"
+    server.wait(LAGGING_S_MAX + 1)
+    assert not server.boards.in_sync
+    page = result_of(server.boards.ranking("daily").page(0, 10))
+    assert (page.degraded, [(row.user_id, row.points) for row in page.rows]) == (True, [("amy", 5)])
+
+
+def test_a_board_that_another_process_removes_is_read_no_more() -> None:
+    first = Server(DAILY, RUNS)
+    first.award(("amy", 5))
+    second = Server(RUNS, beside=first)
+    first.wait(LOOK_S + 1)
+    with pytest.raises(Refused) as refused:
+        first.boards.ranking("daily")
+    assert refused.value.refusal.reason is Reason.UNAVAILABLE
+    assert [one.board_id for one in first.award(("amy", 1))[0].boards] == ["runs"]
+    assert first.shown("runs") == second.shown("runs") == [("amy", 6)]
+    assert first.boards.in_sync
+    assert first.store["daily:2026-11-28"].life_ms is not None, "its keys go away"
+
+
+def test_a_board_that_another_process_removes_and_declares_again_is_whole_on_both() -> None:
+    """Also where the first process follows the old board while the new one is filled in."""
+    first = Server(DAILY)
+    first.award(*((f"p{number:03}", number) for number in range(450)))
+    first.wait(3)
+    Server(beside=first).stop()
+    second = Server(DAILY, beside=first)
+    for _ in range(8):
+        first.clock.advance(0.5)
+    first.award(("p001", 1_000))
+    first.wait(3)
+    for server in (first, second):
+        page = result_of(server.boards.ranking("daily").page(0, 2))
+        assert (page.total, [(row.user_id, row.points) for row in page.rows]) == (450, [("p001", 1_001), ("p449", 449)])
+    (receipt,) = first.award(("p002", 5_000))
+    assert [(one.board_id, one.rank) for one in receipt.boards] == [("daily", 1)]
+
+
+def test_titles_and_kept_buckets_that_another_process_changes_are_taken_over() -> None:
+    first = Server(DAILY)
+    Server(msgspec.structs.replace(DAILY, title="Heute", keep_closed=1), beside=first)
+    first.wait(LOOK_S + 1)
+    assert [one.title for one in first.boards.definitions] == ["All time", "Heute"]
+    first.boards.ranking("daily", "2026-11-27")
+    with pytest.raises(Refused):
+        first.boards.ranking("daily", "2026-11-26")
 
 
 def test_a_board_is_not_read_before_all_players_are_filled_in() -> None:

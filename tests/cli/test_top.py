@@ -8,8 +8,10 @@ import pytest
 
 from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.judgement import DAY_MS
+from scoreboard.domain.periods import Slots
 from tests.awaiting import result_of
-from tests.cli.harness import CliHarness
+from tests.cli.harness import NOW_MS, CliHarness
 
 WINS = BoardDefinition(board_id="wins", title="Wins")
 
@@ -37,7 +39,7 @@ def test_json_output_is_one_page(cli: CliHarness) -> None:
     cli.award("user-1", number=1)
     page = json.loads(cli.run("top", "--json").stdout)
     assert [(row["rank"], row["user_id"], row["points"]) for row in page["rows"]] == [(1, "user-1", 100)]
-    assert page["total"] == 1
+    assert (page["total"], page["board"], page["bucket"]) == (1, "global", None)
 
 
 def test_top_shows_the_ledger_without_redis_and_says_so(cli: CliHarness) -> None:
@@ -97,6 +99,25 @@ def test_top_shows_another_board(cli: CliHarness) -> None:
     assert ("user-1" in shown.stdout, "1,250" in shown.stdout, "1 player " in shown.stdout) == (True, True, True)
     cli.admin.board = None
     assert "from the ledger, without Redis" in cli.run("top", "--board", "wins").stdout
+
+
+@pytest.mark.parametrize("has_redis", [True, False], ids=["with Redis", "without Redis"])
+def test_top_says_which_bucket_it_shows_and_goes_on_with_the_next_one(cli: CliHarness, has_redis: bool) -> None:
+    minutes = BoardDefinition(board_id="minutes", title="Minutes", period=Slots(length_ms=60_000))
+    result_of(cli.admin.ledger.declare_boards([minutes]))
+    result_of(cli.admin.ledger.fill_boards(100))
+    cli.award("user-1", number=1)
+    if not has_redis:
+        cli.admin.board = None
+    began_s = cli.clock.seconds()
+    cli.admin.ledger.now_ms = lambda: NOW_MS - DAY_MS + 1_000 + int(1_000 * (cli.clock.seconds() - began_s))
+    cli.timeout_s = 75
+    shown = cli.run("top", "--board", "minutes", terminal=True).stdout
+    first, *_, last = shown.split("minutes ")[1:]
+    assert (first[:17], last[:17]) == ("2026-11-22T10:30Z", "2026-11-22T10:31Z")
+    assert "0 players" in last
+    if not has_redis:  # nobody sets the board of the fakes
+        assert ("user-1" in first, "user-1" in last) == (True, False)
 
 
 def test_a_board_that_does_not_exist_is_a_usage_error(cli: CliHarness) -> None:

@@ -31,7 +31,7 @@ def test_the_packaged_file_declares_the_boards_of_the_specification() -> None:
     assert [one.board_id for one in found] == ["global", "daily", "weekly", "monthly"]
     assert [isinstance(one.period, CalendarPeriod) for one in found] == [False, True, True, True]
     assert [one.keep_closed for one in found] == [0, 7, 4, 12]
-    assert all((one.score, one.order, one.counts) == ("sum", "desc", None) for one in found)
+    assert all((one.score, one.counts) == ("sum", None) for one in found)
 
 
 def test_global_is_always_there_and_first() -> None:
@@ -51,7 +51,7 @@ def test_a_board_has_what_its_table_says() -> None:
         keep_closed = 0
         """
     )
-    assert (found.board_id, found.title, found.score, found.order) == ("speed-run_2", "Fastest 🏁", "best", "desc")
+    assert (found.board_id, found.title, found.score) == ("speed-run_2", "Fastest 🏁", "best")
     assert (found.counts_for("FINISH_RUN"), found.counts_for("WIN_MATCH"), found.keep_closed) == (True, False, 0)
     bucket = found.period.bucket_at(ms(2026, 11, 25))
     assert bucket is not None
@@ -89,9 +89,14 @@ MISTAKES = [
     ('["{a}"]', "[{a}] should be a table"),
     (f"[{'a' * 33}]", f"[{'a' * 33}] should be a table"),
     ("daily = 1", "[daily] should be a table"),
+    ("[alltime]", "[alltime] needs another name, because ?period=alltime means global"),
+    ("[daily]", '[daily] should have period = "daily", because ?period=daily means this board'),
+    ('[weekly]\nperiod = "daily"', '[weekly] should have period = "weekly"'),
+    ('[monthly]\nevery = "30d"', '[monthly] should have period = "monthly"'),
+    ('[one]\nperiod = "daily"\nevery = "1h"\nseasons = []', "[one] should have only one of period, every and seasons"),
     ("[[daily]]", "[daily] should be a table"),
-    ("[daily.daily]", "[daily] has an unknown member: 'daily'"),
-    ('[one]\nperoid = "daily"', "[one] has an unknown member: 'peroid'"),
+    ("[daily.daily]", "[daily] has an unknown key: 'daily'"),
+    ('[one]\nperoid = "daily"', "[one] has an unknown key: 'peroid'"),
     ('[global]\nscore = "best"', "[global] score cannot be set"),
     ('[global]\nperiod = "daily"', "[global] period cannot be set"),
     ('[one]\ntitle = ""', "[one] title should be 1 to 64 characters"),
@@ -100,7 +105,7 @@ MISTAKES = [
     ('[one]\ntitle = "a\\nb"', "[one] title should be 1 to 64 characters"),
     ('[one]\nscore = "max"', "[one] score should be sum, best, latest or count"),
     ("[one]\nscore = []", "[one] score should be sum, best, latest or count"),
-    ('[one]\norder = "asc"', "[one] has an unknown member: 'order'"),
+    ('[one]\norder = "asc"', "[one] has an unknown key: 'order'"),
     ('[one]\ncounts = "FINISH_RUN"', "[one] counts should be a list of action types"),
     ("[one]\ncounts = []", "[one] counts should be a list of action types"),
     ("[one]\ncounts = [1]", "[one] counts should be a list of action types"),
@@ -110,7 +115,7 @@ MISTAKES = [
     ("[one]\nperiod = 1", "[one] period should be daily, weekly or monthly"),
     ('[one]\nperiod = "daily"\nevery = "1h"', "[one] should have only one of period and every"),
     ('[one]\nzone = "UTC"', "[one] zone needs a period"),
-    ('[one]\nperiod = "daily"\nzone = "Berlin"', "[one] zone should be a zone as Europe/Berlin"),
+    ('[one]\nperiod = "daily"\nzone = "Berlin"', "[one] zone should be a zone such as Europe/Berlin"),
     ('[one]\nperiod = "daily"\nzone = "../../etc/passwd"', "[one] zone should be a zone"),
     ('[one]\nperiod = "daily"\nzone = "europe/berlin"', "[one] zone should be a zone"),
     ('[one]\nperiod = "daily"\nzone = ["UTC"]', "[one] zone should be a zone"),

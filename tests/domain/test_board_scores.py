@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoreboard.domain.board_scores import BoardScore, counted
-from scoreboard.domain.boards import BoardBucket, BoardDefinition, Order, ScoreKind
+from scoreboard.domain.boards import BoardBucket, BoardDefinition, ScoreKind
 
 BUCKET = BoardBucket(board_id="one", bucket="2026-11-28")
 
@@ -21,17 +21,12 @@ class Did:
     at_ms: int
 
 
-def expected(kind: ScoreKind, order: Order, done: list[Did]) -> tuple[int, int]:
+def expected(kind: ScoreKind, done: list[Did]) -> tuple[int, int]:
     """The score of these awards, and the time at which it was reached: the first of those since when it is the same."""
 
     def score(some: list[Did]) -> int:
         values = [one.value for one in some]
-        return {
-            "sum": sum(values),
-            "count": len(values),
-            "latest": values[-1],
-            "best": max(values) if order == "desc" else min(values),
-        }[kind]
+        return {"sum": sum(values), "count": len(values), "latest": values[-1], "best": max(values)}[kind]
 
     scores = [score(done[: number + 1]) for number in range(len(done))]
     since = len(scores) - 1
@@ -43,16 +38,16 @@ def expected(kind: ScoreKind, order: Order, done: list[Did]) -> tuple[int, int]:
 AWARDS = st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 2)), min_size=1, max_size=30)
 
 
-@given(st.sampled_from(get_args(ScoreKind)), st.sampled_from(get_args(Order)), AWARDS)
-def test_a_score_is_what_a_fold_over_all_awards_gives(kind: ScoreKind, order: Order, awards: list[tuple[int, int]]) -> None:
-    board = BoardDefinition(board_id="one", title="One", score=kind, order=order)
+@given(st.sampled_from(get_args(ScoreKind)), AWARDS)
+def test_a_score_is_what_a_fold_over_all_awards_gives(kind: ScoreKind, awards: list[tuple[int, int]]) -> None:
+    board = BoardDefinition(board_id="one", title="One", score=kind)
     found: BoardScore | None = None
     done: list[Did] = []
     for version, (value, later_ms) in enumerate(awards, 1):
         at_ms = (done[-1].at_ms if done else 0) + later_ms
         done.append(Did(value, at_ms))
         found = counted(board, BUCKET, found, value=value, at_ms=at_ms, version=version)
-        score, reached_at_ms = expected(kind, order, done)
+        score, reached_at_ms = expected(kind, done)
         assert found == BoardScore(bucket=BUCKET, score=score, reached_at_ms=reached_at_ms, version=version, actions=len(done))
 
 

@@ -80,12 +80,11 @@ def test_the_list_names_each_board_with_its_present_bucket() -> None:
     assert reply.status == 200
     assert reply.headers["cache-control"] == "private, no-store"
     assert reply.json["data"]["boards"] == [
-        {"board": "global", "title": "All time", "score": "sum", "order": "desc", "keepClosed": 0, "players": 1},
+        {"board": "global", "title": "All time", "score": "sum", "keepClosed": 0, "players": 1},
         {
             "board": "daily",
             "title": "Today",
             "score": "sum",
-            "order": "desc",
             "period": "daily",
             "zone": "UTC",
             "bucket": "2025-10-22",

@@ -99,12 +99,11 @@ class MemoryLedger(FaultInjection, Ledger):
     @override
     async def declare_boards(self, boards: Sequence[BoardDefinition]) -> list[BoardChange]:
         await self.wait_or_fail()
-        changes = changes_between([one.definition for one in self._fed], boards)
+        changes = changes_between([one.definition for one in self._fed], boards, self.now_ms())
         fed = {one.definition.board_id: one for one in self._fed}
         for change in changes:
             board_id = change.definition.board_id
             if change.kind == "added":
-                self.epochs = {bucket: one for bucket, one in self.epochs.items() if bucket.board_id != board_id}
                 self._numbers += 1
                 fed[board_id] = FedBoard(number=self._numbers, definition=change.definition, filled_through=player_key(""))
             elif change.kind == "changed":
@@ -138,6 +137,9 @@ class MemoryLedger(FaultInjection, Ledger):
         self._fed = tuple(
             [msgspec.structs.replace(one, filled_through=through) if one.number in filled else one for one in self._fed]
         )
+        if through is None:
+            names = {one.definition.board_id for one in self._fed if one.number in filled}
+            self.epochs = {bucket: one for bucket, one in self.epochs.items() if bucket.board_id not in names}
         return True
 
     @override
@@ -153,7 +155,7 @@ class MemoryLedger(FaultInjection, Ledger):
         """The standings in a bucket, by user id."""
         if bucket.is_global:
             return self.standings
-        numbers = {one.number for one in self._fed}
+        numbers = {one.number for one in self._fed if one.filled_through is None}
         return {
             user_id: msgspec.structs.replace(
                 account,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, literal, literal_column, or_, select, tuple_
+from sqlalchemy import Connection, literal, literal_column, select, tuple_
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from scoreboard.domain.board_scores import Counted
@@ -64,7 +64,7 @@ def standings_of_players(connection: Connection, numbers: set[int], first: Playe
     next_bucket = select(_ROW.board, _ROW.bucket).order_by(_ROW.board, _ROW.bucket).limit(1)
     while True:
         # One look-up a bucket: a DISTINCT would read the whole table.
-        beyond = or_(_ROW.board > number, and_(_ROW.board == number, _ROW.bucket > bucket))
+        beyond = tuple_(_ROW.board, _ROW.bucket) > tuple_(literal(number), literal(bucket))
         found = connection.execute(next_bucket.where(beyond)).one_or_none()
         if found is None:
             return

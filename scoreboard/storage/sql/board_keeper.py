@@ -46,18 +46,17 @@ class BoardKeeper(SqlSession):
 
     def declare_boards(self, declared: Sequence[BoardDefinition]) -> list[BoardChange]:
         """Feed these boards and no others; returns what changed. Raises BoardCannotChange."""
-        if not changes_between([one.definition for one in self.fed_boards()], declared):
-            return []
+        with self.reading() as connection:
+            if not _changes(connection, declared)[0]:
+                return []
         with self.writing() as connection:
             # An award that does not know a new board must be committed before the first page: a page cannot see the account
             # that it opens, and would pass the player.
             connection.exec_driver_sql(self._LOCK_ALL)
-            fed = fed_boards(connection)
-            changes = changes_between([one.definition for one in fed], declared)
-            numbers = {one.definition.board_id: one.number for one in fed}
-            now_ms = connection.scalars(text(f"SELECT {CLOCK_MS[connection.dialect.name]}")).one()
+            changes, now_ms = _changes(connection, declared)
+            numbers = {one.definition.board_id: one.number for one in fed_boards(connection)}
             for change in changes:
-                _note(connection, change, numbers, now_ms)
+                _apply(connection, change, numbers, now_ms)
         return changes
 
     def clear_boards(self, rows_max: int) -> bool:
@@ -88,7 +87,10 @@ class BoardKeeper(SqlSession):
             if scores:
                 connection.execute(text(self._SET), {"rows": score_rows(scores).decode()})
             through = tuple(players[-1]) if len(players) == players_max else None
-            _move_marks(connection, [one.number for one, mark in lacking.items() if through is None or mark < through], through)
+            moved = [one for one, mark in lacking.items() if through is None or mark < through]
+            _move_marks(connection, [one.number for one in moved], through)
+            if through is None:
+                _forget_epochs(connection, moved)
         return True
 
 
@@ -107,21 +109,23 @@ class SqliteBoardKeeper(BoardKeeper):
     _SET = sqlite.set_scores(":rows")
 
 
-def _note(connection: Connection, change: BoardChange, numbers: dict[str, int], now_ms: int) -> None:
+def _changes(connection: Connection, declared: Sequence[BoardDefinition]) -> tuple[list[BoardChange], int]:
+    """(what these definitions change, the ledger's time)."""
+    now_ms = connection.scalars(text(f"SELECT {CLOCK_MS[connection.dialect.name]}")).one()
+    return changes_between([one.definition for one in fed_boards(connection)], declared, now_ms), now_ms
+
+
+def _apply(connection: Connection, change: BoardChange, numbers: dict[str, int], now_ms: int) -> None:
     board = change.definition
-    said: dict[str, Any] = {"change": _next(connection, _DEFINED.change), "definition": written_definition(board).decode()}
+    columns: dict[str, Any] = {"change": _next(connection, _DEFINED.change), "definition": written_definition(board).decode()}
     if change.kind == "added":
         number = _next(connection, _DEFINED.number)
-        row = {"number": number, "board_id": board.board_id, "declared_at": now_ms, "filled_through": "", **said}
+        row = {"number": number, "board_id": board.board_id, "declared_at": now_ms, "filled_through": "", **columns}
         connection.execute(insert(board_definitions).values(row))
-        # Redis may still hold a board of this name: without an epoch here it counts as one of a ledger that went back.
-        prefix = board.board_id + ":"
-        of_board = or_(_EPOCH.board_id == board.board_id, func.substr(_EPOCH.board_id, 1, len(prefix)) == prefix)
-        connection.execute(delete(boards).where(of_board))
         return
     if change.kind == "removed":
-        said["removed_at"] = now_ms
-    connection.execute(update(board_definitions).where(_DEFINED.number == numbers[board.board_id]).values(said))
+        columns["removed_at"] = now_ms
+    connection.execute(update(board_definitions).where(_DEFINED.number == numbers[board.board_id]).values(columns))
 
 
 def _next(connection: Connection, column: Any) -> int:
@@ -144,5 +148,16 @@ def _scores(connection: Connection, boards: Iterable[FedBoard], players: Sequenc
 
 def _move_marks(connection: Connection, numbers: Sequence[int], through: tuple[int, str] | None) -> None:
     mark = None if through is None else through[1]
-    said = {"filled_through": mark, "change": _next(connection, _DEFINED.change)}
-    connection.execute(update(board_definitions).where(_DEFINED.number.in_(numbers)).values(said))
+    columns = {"filled_through": mark, "change": _next(connection, _DEFINED.change)}
+    connection.execute(update(board_definitions).where(_DEFINED.number.in_(numbers)).values(columns))
+
+
+def _forget_epochs(connection: Connection, filled: Iterable[FedBoard]) -> None:
+    """Make each server build these boards anew in Redis: what is there under their names may be of other rows.
+
+    It may be of a board that was removed, and a server that has not noticed the removal may have built it again meanwhile.
+    """
+    for board in filled:
+        prefix = board.definition.board_id + ":"
+        is_its_bucket = func.substr(_EPOCH.board_id, 1, len(prefix)) == prefix
+        connection.execute(delete(boards).where(or_(_EPOCH.board_id == board.definition.board_id, is_its_bucket)))

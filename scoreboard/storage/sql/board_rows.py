@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from scoreboard.domain.board_scores import BoardScore
-from scoreboard.domain.boards import BoardBucket, BoardDefinition, FedBoard, Order, ScoreKind
+from scoreboard.domain.boards import BoardBucket, BoardDefinition, FedBoard, ScoreKind
 from scoreboard.domain.judgement import Award, ScoreKey
 from scoreboard.domain.periods import AllTime, Bucket, CalendarPeriod, Period, Seasons, Slots, Unit, bucket_at
 from scoreboard.domain.players import ledger_shard, player_key
@@ -38,7 +38,6 @@ class _Definition(msgspec.Struct, frozen=True):
     board_id: str
     title: str
     score: ScoreKind
-    order: Order
     counts: tuple[str, ...] | None
     period: _AllTime | _Calendar | _Slots | _Seasons
     keep_closed: int
@@ -74,7 +73,6 @@ def written_definition(board: BoardDefinition) -> bytes:
             board_id=board.board_id,
             title=board.title,
             score=board.score,
-            order=board.order,
             counts=None if board.counts is None else tuple(sorted(board.counts)),
             period=_written_period(board.period),
             keep_closed=board.keep_closed,
@@ -119,7 +117,6 @@ def _read_definition(row: _Definition) -> BoardDefinition:
         board_id=row.board_id,
         title=row.title,
         score=row.score,
-        order=row.order,
         counts=None if row.counts is None else frozenset(row.counts),
         period=_read_period(row.period),
         keep_closed=row.keep_closed,

@@ -9,12 +9,14 @@ from sqlalchemy import FromClause, text
 from scoreboard.domain.boards import BoardBucket
 from scoreboard.storage.sql.tables import user_scores
 
-#: Parameters: ``board_id`` and ``bucket``. The number is found once, so the rows come in the order of the table's key.
+#: Parameters: ``board_id`` and ``bucket``. A board that is being filled in has no rows here yet. The number is found once, so the
+#: rows come in the order of the table's key.
 _ROWS: Final = """
     SELECT s.ledger_shard, s.user_id, u.username, u.avatar, s.score, s.version, s.reached_at,
         coalesce(s.reached_at, u.last_updated) AS last_updated
     FROM board_standings AS s JOIN user_scores AS u ON u.ledger_shard = s.ledger_shard AND u.user_id = s.user_id
-    WHERE s.board = (SELECT number FROM board_definitions WHERE board_id = :board_id AND removed_at IS NULL)
+    WHERE s.board = (SELECT number FROM board_definitions
+        WHERE board_id = :board_id AND removed_at IS NULL AND filled_through IS NULL)
         AND s.bucket = :bucket
 """
 _U: Final = user_scores.c
