@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True)
 #: What each change does, for an operator who has to decide.
 _EFFECTS: Final = {
     "added": "is added; its standings are filled in from all entries while the server runs",
-    "changed": "gets another title or keep_closed",
+    "changed": "gets another title, keep_closed or seasons",
     "removed": "is removed with its standings; the entries stay, so it can be declared again",
 }
 
@@ -43,11 +43,14 @@ def list_boards(typer_context: typer.Context, as_json: JsonOption = False) -> No
     Examples:
       scoreboard board list
     """
-    found = cli_context(typer_context).with_stores(lambda stores, _: _boards(stores), need_board=False)
+    ctx = cli_context(typer_context)
+    title = ctx.load_admin().declared_boards(ctx.settings())[0].title
+    found = ctx.with_stores(lambda stores, _: _boards(stores, title), need_board=False)
     if as_json:
         print_json(found)
         return
-    rows = table("Board", "Title", "Bucket", "Ends (UTC)", "Players", right=("Players",), no_wrap=("Board", "Ends (UTC)"))
+    names = ("Board", "Title", "Bucket", "Ends (UTC)", "Players")
+    rows = table(*names, right=("Players",), no_wrap=("Board", "Bucket", "Ends (UTC)"))
     for one in found:
         rows.add_row(
             cell(one.board),
@@ -81,10 +84,9 @@ def plan(typer_context: typer.Context, as_json: JsonOption = False) -> None:
     if as_json:
         print_json([{"board": one.definition.board_id, "change": one.kind} for one in changes])
         return
+    print_line(f"With {ctx.settings().boards_file}" + (":" if changes else " nothing would change."))
     for one in changes:
         print_line(f"{one.definition.board_id} {_EFFECTS[one.kind]}.")
-    if not changes:
-        print_line("Nothing would change.")
 
 
 async def _changes(stores: Stores, declared: Any) -> list[BoardChange]:
@@ -92,10 +94,11 @@ async def _changes(stores: Stores, declared: Any) -> list[BoardChange]:
     return changes_between(fed, declared, await stores.ledger.clock_ms())
 
 
-async def _boards(stores: Stores) -> list[_BoardInLedger]:
+async def _boards(stores: Stores, title: str) -> list[_BoardInLedger]:
+    """All boards. ``title`` is that of the global one, which the ledger does not keep."""
     at_ms = await stores.ledger.clock_ms()
     players = await stores.standings.ranked_count()
-    found = [_BoardInLedger(board=stores.standings.bucket.board_id, title="", players=players)]
+    found = [_BoardInLedger(board=stores.standings.bucket.board_id, title=title, players=players)]
     return found + [await _board(stores, fed, at_ms) for fed in await stores.ledger.fed_boards()]
 
 

@@ -49,7 +49,7 @@ class FedBoard(Value, frozen=True, kw_only=True):
     """A board that the ledger feeds, with its number there.
 
     ``filled_through`` is None once the standings of all players were filled in; else it is the key (shard, user id) of the last
-    player who was, and awards to players after that one leave their rows to the filler.
+    player who was. Until then the rows of players after that one may lack older awards, and nobody reads the board.
     """
 
     number: int

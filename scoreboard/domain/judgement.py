@@ -18,7 +18,7 @@ from scoreboard.domain.coalesce import merge_news
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.limits import Limit
 from scoreboard.domain.periods import bucket_at
-from scoreboard.domain.players import Player, player_key
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import ACTION_EXPIRED, HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal, too_early
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import POINTS_MAX, Standing, crossed
@@ -138,8 +138,7 @@ class BatchFacts(Value, frozen=True, kw_only=True):
     ``accounts`` are by user id, ``used`` by (user id, action id). ``suspended`` holds user ids. ``today`` counts awards by
     (user id, action type, start of the day), and ``completed`` holds each (user id, action type) that was ever awarded; both
     cover at least what the claims' rules need. ``boards`` are fed beside the global one, and ``scores`` hold what players have
-    on them in the buckets of the claims. ``held`` are players whose accounts another transaction has locked, and ``known`` those
-    who had an account before the batch.
+    on them in the buckets of the claims. ``held`` are players whose accounts another transaction has locked.
     """
 
     accounts: dict[str, Account]
@@ -150,7 +149,6 @@ class BatchFacts(Value, frozen=True, kw_only=True):
     scores: dict[ScoreKey, BoardScore]
     boards: tuple[FedBoard, ...] = ()
     held: frozenset[str] = frozenset()
-    known: frozenset[str] = frozenset()
 
 
 Verdict = Award | Refusal
@@ -213,16 +211,15 @@ def buckets_of(claim: Claim, boards: Iterable[FedBoard]) -> Iterator[tuple[FedBo
 
 
 def _scores_after(claim: Claim, facts: BatchFacts, version: int) -> tuple[tuple[int, BoardScore], ...]:
+    """The player's scores after an award, each with the number of its board, also of boards that are being filled in.
+
+    Such a row may lack older awards until the filler comes to the player, and writes it anew from all entries. The filler never
+    comes to a player whose account was opened after its page was read: then all awards of the player have written their rows.
+    """
     user_id = claim.player.user_id
-    player = player_key(user_id)
-    is_known = user_id in facts.known
     scores = []
     for board, bucket in buckets_of(claim, facts.boards):
         earlier = facts.scores.get((user_id, board.number, bucket.bucket))
-        # The filler has yet to come to this player, and reads this award's entry then. It may have passed a player whose account
-        # is not committed yet, and such a player has no older entries.
-        if earlier is None and is_known and board.filled_through is not None and player > board.filled_through:
-            continue
         score = counted(board.definition, bucket, earlier, value=claim.grant.points, at_ms=claim.at_ms, version=version)
         scores.append((board.number, score))
     return tuple(scores)

@@ -21,9 +21,10 @@ from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
+from scoreboard.domain.board_changes import changes_between
 from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition
 from scoreboard.domain.entries import RESET
-from scoreboard.domain.errors import StaleBoard, StoreMisconfigured, StoreUnavailable
+from scoreboard.domain.errors import BoardCannotChange, StaleBoard, StoreMisconfigured, StoreUnavailable
 from scoreboard.domain.standings import Standing
 from scoreboard.metrics import Metrics
 from scoreboard.service import config_report, token_report
@@ -293,7 +294,9 @@ async def try_stores(settings: Settings, reactor: Any) -> Sequence[str]:
     Raises StoreMisconfigured for what a start refuses for good, StoreUnavailable for a store that is away.
     """
     with stores_named(settings, unusable=StoreMisconfigured):
-        return [await _try_ledger(settings.database_url.get_secret_value(), reactor), await _try_redis(settings, reactor)]
+        found = [await _try_ledger(settings.database_url.get_secret_value(), reactor), await _try_redis(settings, reactor)]
+    await _try_boards(settings, reactor)
+    return found
 
 
 async def _try_ledger(url: str, reactor: Any) -> str:
@@ -303,6 +306,25 @@ async def _try_ledger(url: str, reactor: Any) -> str:
         return "There is no ledger yet: the server makes it at its start."
     await call_in_daemon_thread(reactor, SCHEMA_S_MAX, partial(require_schema, older_allowed=path is not None), url)
     return "The ledger answers."
+
+
+async def _try_boards(settings: Settings, reactor: Any) -> None:
+    """Raise StoreMisconfigured for a file of boards that the ledger cannot follow."""
+    url = settings.database_url.get_secret_value()
+    path = sqlite_file(url)
+    schema, newest = (None, "") if path is not None and not path.exists() else ledger_schema_status(url)
+    if schema != newest:  # it has no boards yet
+        return
+    ledger = open_ledger(url, reactor)
+    await ledger.start()
+    try:
+        changes_between(
+            [one.definition for one in await ledger.fed_boards()], declared_boards(settings)[1:], await ledger.clock_ms()
+        )
+    except BoardCannotChange as trouble:
+        raise StoreMisconfigured(f"SCOREBOARD_BOARDS_FILE ({settings.boards_file}): {trouble}") from None
+    finally:
+        await ledger.stop()
 
 
 async def _try_redis(settings: Settings, reactor: Any) -> str:

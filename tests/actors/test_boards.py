@@ -16,7 +16,7 @@ from scoreboard.actors.ranking import LAGGING_S_MAX
 from scoreboard.domain.actions import BoardRank, Receipt
 from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition, FedBoard
 from scoreboard.domain.judgement import DAY_MS, Award
-from scoreboard.domain.periods import CalendarPeriod, Slots
+from scoreboard.domain.periods import Bucket, CalendarPeriod, Seasons, Slots
 from scoreboard.domain.refusals import Reason, Refused
 from scoreboard.domain.rules import ActionRule
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
@@ -176,6 +176,17 @@ def test_a_bucket_that_does_not_exist_yet_or_is_not_kept_is_refused(bucket: str)
     with pytest.raises(Refused) as refused:
         server.boards.ranking("daily", bucket)
     assert (refused.value.refusal.reason, refused.value.refusal.field) == (Reason.MALFORMED_REQUEST, "bucket")
+
+
+def test_between_two_seasons_a_board_is_refused_and_its_seasons_are_not() -> None:
+    seasons = Seasons(seasons=(Bucket(name="autumn", begins_ms=BEGIN - 9_000_000, ends_ms=BEGIN - 5_000_000),))
+    server = Server(BoardDefinition(board_id="cup", title="Cup", period=seasons, keep_closed=2))
+    server.award(("amy", 5))
+    with pytest.raises(Refused) as refused:
+        server.boards.ranking("cup")
+    assert refused.value.refusal.field == "board"
+    assert refused.value.refusal.message == "cup has no bucket now; name a closed one with bucket"
+    assert server.shown("cup", "autumn") == []
 
 
 def test_a_board_that_is_not_declared_is_refused() -> None:

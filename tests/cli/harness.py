@@ -49,6 +49,7 @@ class BadSettings(Exception):
 class FakeSettings:
     environment: str = "development"
     jwt_expiration_s: int = 86_400
+    boards_file: Path = Path("/etc/boards.toml")
 
 
 async def pages_of(ledger: BoardLedger) -> AsyncIterator[Sequence[Standing]]:

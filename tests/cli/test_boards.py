@@ -36,7 +36,7 @@ def test_the_list_shows_the_present_buckets_and_the_players(cli: CliHarness) -> 
     assert shown.exit_code == 0
     text_lines = [text_line.split() for text_line in shown.stdout.splitlines()]
     assert text_lines[2:] == [
-        ["global", "2"],
+        ["global", "All", "time", "2"],
         ["daily", "Today", "2026-11-22", "2026-11-23", "00:00:00", "2"],
         ["quests", "Quests", "2"],
     ]
@@ -62,7 +62,8 @@ def test_the_plan_says_what_a_start_would_change(cli: CliHarness) -> None:
     cli.admin.boards = (GLOBAL, replace(DAILY, title="One day"), hourly)
     shown = cli.run("board", "plan")
     assert shown.stdout.splitlines() == [
-        "daily gets another title or keep_closed.",
+        "With /etc/boards.toml:",
+        "daily gets another title, keep_closed or seasons.",
         "hourly is added; its standings are filled in from all entries while the server runs.",
         "quests is removed with its standings; the entries stay, so it can be declared again.",
     ]
@@ -77,7 +78,7 @@ def test_the_plan_says_what_a_start_would_change(cli: CliHarness) -> None:
 def test_a_plan_without_changes_says_so(cli: CliHarness) -> None:
     declare(cli, DAILY)
     cli.admin.boards = (GLOBAL, DAILY)
-    assert cli.run("board", "plan").stdout == "Nothing would change.\n"
+    assert cli.run("board", "plan").stdout == "With /etc/boards.toml nothing would change.\n"
     assert json.loads(cli.run("board", "plan", "--json").stdout) == []
 
 

@@ -20,6 +20,7 @@ from scoreboard.service.wiring import fitted_capacity
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.sql.errors import LedgerUnusable
+from tests.journeys.server import ServerProcess
 from tests.operations.test_sqlite_start import a_letter, anothers_database
 from tests.operations.test_start import GIVEN, started
 from tests.storage.postgres_server import postgres
@@ -220,3 +221,22 @@ def test_a_ledger_that_the_user_may_only_read_is_found_before_the_first_award(
         migrate(url)
     (complaint,) = found({"DATABASE_URL": url, **GIVEN})
     assert complaint.startswith(f"DATABASE_URL: {tmp_path}/ledger.db is not writable")
+
+
+def test_a_file_of_boards_that_the_ledger_cannot_follow_is_refused_by_the_check_and_by_a_start(tmp_path: Path) -> None:
+    boards_file = tmp_path / "boards.toml"
+    environ = {"SCOREBOARD_BOARDS_FILE": str(boards_file), "SCOREBOARD_ENV": "test", **GIVEN}
+    boards_file.write_text('[high]\nscore = "best"\n')
+    server = ServerProcess(tmp_path / "var", {"SCOREBOARD_BOARDS_FILE": str(boards_file)}).start()
+    assert checked(environ, tmp_path, "--connect").returncode == 0
+    boards_file.write_text('[high]\nscore = "count"\n')
+    said = (
+        f"SCOREBOARD_BOARDS_FILE ({boards_file}): [high] score cannot be changed: "
+        "declare a board of another name, and remove this one"
+    )
+    ended = checked(environ, tmp_path, "--connect")
+    assert (ended.returncode, ended.stderr) == (78, f"Error: {said}\n")
+    assert server.stop() == 0
+    server.launch()
+    assert server.wait() == 78
+    assert said in server.log.splitlines()

@@ -18,6 +18,7 @@ from scoreboard.domain.judgement import DAY_MS, Claim
 from scoreboard.domain.periods import CalendarPeriod, Slots
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import Standing
+from scoreboard.storage.sql.stores import SqlStore
 from scoreboard.zones import zone_named
 from tests.drills.filled_ledger import NOW_MS as FILLED_MS
 from tests.drills.filled_ledger import fill
@@ -288,3 +289,45 @@ def test_the_first_award_of_a_player_that_began_before_a_board_was_declared_is_o
     assert [one.user_id for one in quick.reads.top(BoardBucket(board_id="all"), 0, 10)] == ["amy", "zoe"]
     for store in (slow.writes, quick.writes, quick.keeper, quick.reads):
         store.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_boards_that_are_filled_in_while_players_are_awarded_lack_nothing(tmp_path: Path, seed: int) -> None:
+    """Three writers and a filler at once on PostgreSQL: accounts are opened, boards are removed and declared again."""
+    chance, url = random.Random(seed), fresh_url("postgresql", tmp_path)
+    faults: list[Exception] = []
+
+    def awards(number: int) -> None:
+        store, own = open_store(url), random.Random(seed * 10 + number)
+        try:
+            for step in range(150):
+                users = {f"p{own.randrange(3 + step)}" for _ in range(4)}
+                claims = [claim(user, own.randrange(-5, 9), rule=own.choice([RUN, WALK]), at_ms=NOW + step) for user in users]
+                store.writes.award(claims, [])
+        except Exception as fault:
+            faults.append(fault)
+        finally:
+            close(store)
+
+    keeper = open_store(url)
+    writers = [threading.Thread(target=awards, args=(number,)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        keeper.keeper.declare_boards([board for board in (ALL, RUNS, LATEST) if chance.random() < 0.8])
+        for _ in range(chance.randrange(12)):
+            keeper.keeper.fill_boards(7)
+    keeper.keeper.declare_boards([ALL, RUNS, LATEST])
+    while keeper.keeper.fill_boards(50):
+        pass
+    assert faults == []
+    after: str | None = ""
+    while after is not None:
+        after, findings = keeper.reads.verify(after, 100)
+        assert findings == []
+    close(keeper)
+
+
+def close(store: SqlStore) -> None:
+    for one in (store.writes, store.keeper, store.reads):
+        one.close()

@@ -39,6 +39,8 @@ class BoardPair(NamedTuple):
     beside: Board
     lose: Callable[[], None]
     until: Callable[[Callable[[], bool]], Awaitable[None]]
+    #: Waits until ``beside``, whose keys live for so many more milliseconds, has none.
+    gone: Callable[[int], Awaitable[None]]
 
 
 Play = Callable[[Callable[[BoardPair], Coroutine[Any, Any, None]]], None]
@@ -51,8 +53,14 @@ def in_memory(scenario: Callable[[BoardPair], Coroutine[Any, Any, None]]) -> Non
         assert true()
 
     board, other = (MemoryBoard(GLOBAL_BOARD, lambda: NOW_MS, shared_state) for _ in range(2))
-    beside = MemoryBoard(BESIDE, lambda: NOW_MS)
-    result_of(scenario(BoardPair(board, other, beside, shared_state.lose, at_once)))
+    beside_state = SharedBoardState()
+    beside = MemoryBoard(BESIDE, lambda: NOW_MS, beside_state)
+
+    async def gone(life_ms: int) -> None:
+        assert beside_state.life_ms == life_ms
+        beside_state.lose()
+
+    result_of(scenario(BoardPair(board, other, beside, shared_state.lose, at_once, gone)))
 
 
 @pytest.fixture(scope="module", params=["memory", "redis"])
@@ -68,7 +76,11 @@ def play(request: pytest.FixtureRequest) -> Iterator[Play]:
             async with linked(server.url) as link, linked(server.url) as another:
                 board, other = (RedisBoard(GLOBAL_BOARD, one, the_reactor(), lambda: NOW_MS) for one in (link, another))
                 beside = RedisBoard(BESIDE, another, the_reactor(), lambda: NOW_MS)
-                await scenario(BoardPair(board, other, beside, server.flush, until))
+
+                async def gone(life_ms: int) -> None:
+                    await passed(life_ms + 20)
+
+                await scenario(BoardPair(board, other, beside, server.flush, until, gone))
 
         run(main)
 
@@ -101,6 +113,22 @@ def test_two_boards_in_one_store_do_not_see_each_other(play: Play) -> None:
         assert [change.user_id for change in changes] == ["ann"]
         await pair.until(lambda: Cursor(epoch=1, seq=1) in received)
         assert {cursor.epoch for cursor in received} == {1}
+
+    play(scenario)
+
+
+def test_all_keys_of_a_board_go_away_together_and_those_of_another_board_stay(play: Play) -> None:
+    async def scenario(pair: BoardPair) -> None:
+        for one in (pair.board, pair.beside):
+            await one.begin(1)
+            await one.set([standing("ann", 100)])
+        await pair.beside.expire(40)
+        assert await ranking(pair.beside) == [("ann", 100)], "until then it can be read"
+        await pair.gone(40)
+        assert await pair.beside.state() is None
+        await pair.beside.begin(2)
+        assert (await ranking(pair.beside), await ranking(pair.board)) == ([], [("ann", 100)])
+        assert (await pair.beside.since(Cursor(epoch=2, seq=0), 10)).changes == ()
 
     play(scenario)
 

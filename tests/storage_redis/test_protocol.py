@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -47,6 +48,30 @@ def test_replies_come_in_the_order_of_the_commands_as_bytes_and_integers() -> No
     assert first == []
     protocol.dataReceived(b":1\r\n:5\r\n")
     assert (first, second) == ([[b"12", 34, None, [1]]], [5])
+
+
+def test_commands_that_are_asked_together_leave_in_one_write() -> None:
+    protocol, transport = connected(Clock())
+    writes: list[bytes] = []
+    transport.write = writes.append  # type: ignore[method-assign]
+    with protocol.together():
+        answers = [outcome_of(protocol.ask(("GET", key), 1)) for key in ("a", "b")]
+        assert writes == []
+    assert writes == [b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n"]
+    protocol.dataReceived(b":1\r\n:2\r\n")
+    assert answers == [[1], [2]]
+    with protocol.together():
+        pass
+    protocol.ask(("PING",), 1)
+    assert len(writes) == 2, "afterwards each command leaves at once, and nothing without a command"
+
+
+def test_commands_that_were_asked_together_are_sent_also_if_the_caller_fails() -> None:
+    protocol, transport = connected(Clock())
+    with suppress(KeyError), protocol.together():
+        protocol.ask(("PING",), 1)
+        raise KeyError
+    assert transport.value() == b"*1\r\n$4\r\nPING\r\n"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from scoreboard.domain.actions import BoardRank, Receipt
 from scoreboard.domain.board_pages import PlayerRank
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.periods import AllTime, Bucket, CalendarPeriod, Period, Seasons, Slots
+from scoreboard.web.board_schemas import board_info
+from scoreboard.zones import zone_named
 from tests.web.harness import NOW_S, Harness
 from tests.web.test_scores import BOARD, ME, row, submit
 
@@ -123,3 +128,29 @@ def test_a_receipt_has_the_ranks_on_other_boards() -> None:
         {"board": "daily", "bucket": "2026-11-28", "rank": 1, "previousRank": None},
         {"board": "runs", "rank": 4, "previousRank": 5},
     ]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/scores/changes", "/api/v1/scores/stream"])
+@pytest.mark.parametrize("query", ["board=daily", "board=global", "board=", "period=daily", "bucket=2026-11-28"])
+def test_what_is_live_has_only_the_global_board_and_says_so(path: str, query: str) -> None:
+    reply = Harness().ask("GET", f"{path}?{query}")
+    assert (reply.status, reply.json["error"], reply.json["field"]) == (400, "MALFORMED_REQUEST", query.partition("=")[0])
+    assert reply.json["message"].endswith("only the global board is live")
+
+
+@pytest.mark.parametrize(
+    ("period", "named"),
+    [
+        (AllTime(), {}),
+        (Slots(length_ms=3 * 3_600_000), {"period": "every 3h"}),
+        (Slots(length_ms=2 * 86_400_000), {"period": "every 2d"}),
+        (Slots(length_ms=90 * 60_000), {"period": "every 90m"}),
+        (Seasons(seasons=(Bucket(name="autumn", begins_ms=0, ends_ms=9),)), {"period": "seasons"}),
+        (CalendarPeriod(unit="weekly", zone=zone_named("Asia/Tokyo")), {"period": "weekly", "zone": "Asia/Tokyo"}),
+    ],
+)
+def test_the_list_names_each_kind_of_period(period: Period, named: dict[str, str]) -> None:
+    info = board_info(BoardDefinition(board_id="one", title="One", period=period), None, None)
+    written = msgspec.to_builtins(info)
+    assert {name: written[name] for name in ("period", "zone") if name in written} == named
+    assert "bucket" not in written

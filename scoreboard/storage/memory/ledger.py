@@ -83,8 +83,7 @@ class MemoryLedger(FaultInjection, Ledger):
                     used.receipt, rank=receipt.rank, previous_rank=receipt.previous_rank, degraded=False
                 )
                 self._past.used[user_id, action_id] = msgspec.structs.replace(used, receipt=placed)
-        known = frozenset(self._past.accounts)
-        verdicts = judge_batch(claims, msgspec.structs.replace(self._past, boards=self._fed, known=known))
+        verdicts = judge_batch(claims, msgspec.structs.replace(self._past, boards=self._fed))
         awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
         self.recorded += entries_of(awards)
         rows = [

@@ -74,11 +74,11 @@ def epoch_parameter(board: BoardBucket, run: str, above: int) -> bytes:
     return encode({"board_id": board.key, "run": run, "above": above})
 
 
-class StaleBook(Exception):
-    """The definitions of boards were changed since this writer read them: read them, and gather the facts again."""
+class DefinitionsChanged(Exception):
+    """The definitions of boards have changed since this writer read them: it reads them, and gathers the facts again."""
 
 
-class BoardBook:
+class KnownBoards:
     """The boards that the ledger feeds beside the global one, as one writer read them. It begins without any knowledge."""
 
     def __init__(self) -> None:
@@ -124,17 +124,17 @@ def award(
     claims: Sequence[Claim],
     receipts: Sequence[PlacedReceipt],
     failpoint: Failpoint,
-    book: BoardBook,
+    known_boards: KnownBoards,
     *,
     only_known: bool = False,
 ) -> list[Verdict]:
     """Gather facts, judge, append: two exchanges in one transaction. A failed exchange leaves it open; the caller rolls back.
 
-    Raises StaleBook, before anything is written, if ``book`` does not hold the newest definitions of boards.
+    Raises DefinitionsChanged, before anything is written, if ``known_boards`` does not hold the newest definitions of boards.
     With ``only_known`` a player without an account counts as held: another writer may be about to open that account.
     """
     kept = receipt_rows(receipts)
-    facts = _gather(exchange, claims, kept, book)
+    facts = _gather(exchange, claims, kept, known_boards)
     if only_known:
         new = {claim.player.user_id for claim in claims} - facts.accounts.keys()
         facts = msgspec.structs.replace(facts, held=facts.held | new)
@@ -166,7 +166,7 @@ def award(
     return with_unlocks(verdicts, _unlocked(answers["unlock"])) if "unlock" in answers else verdicts
 
 
-def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None, book: BoardBook) -> BatchFacts:
+def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None, known_boards: KnownBoards) -> BatchFacts:
     steps: list[tuple[Step, bytes | None]] = [("begin", None)]
     if kept is not None:
         steps.append(("keep_receipts", kept))
@@ -186,14 +186,14 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None, boo
         steps.append(
             ("completed", json_rows([b'%b,"action_type":%b}' % (player_row(user), encode(kind)) for user, kind in needs]))
         )
-    buckets = {(board.number, bucket.bucket) for claim in claims for board, bucket in buckets_of(claim, book.boards)}
+    buckets = {(board.number, bucket.bucket) for claim in claims for board, bucket in buckets_of(claim, known_boards.boards)}
     # After the locks, too: whoever fills a board holds the locks of its players until it has moved the mark.
     steps.append(("generation", None))
     if buckets:
         steps.append(("scores", b'{"players":%b,"buckets":%b}' % (users, bucket_rows(buckets))))
     facts = exchange(steps)
-    if int(facts["generation"]) != book.generation:
-        raise StaleBook
+    if int(facts["generation"]) != known_boards.generation:
+        raise DefinitionsChanged
     accounts = _accounts(facts.get("accounts", b"{}"))
     return BatchFacts(
         accounts=accounts.locked,
@@ -202,7 +202,6 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None, boo
         used={(user, action): used for user, action, used in _used(facts.get("used", b"[]"))},
         today={(user, kind, day): count for user, kind, day, count in _today(facts.get("today", b"[]"))},
         completed=_completed(facts.get("completed", b"[]")),
-        boards=book.boards,
-        scores=read_scores(facts.get("scores", b"[]"), book.boards),
-        known=frozenset(accounts.locked),
+        boards=known_boards.boards,
+        scores=read_scores(facts.get("scores", b"[]"), known_boards.boards),
     )

@@ -51,7 +51,7 @@ class BoardKeeper(SqlSession):
                 return []
         with self.writing() as connection:
             # An award that does not know a new board must be committed before the first page: a page cannot see the account
-            # that it opens, and would pass the player.
+            # that it opens, and would pass the player. All later awards write rows of the new board.
             connection.exec_driver_sql(self._LOCK_ALL)
             changes, now_ms = _changes(connection, declared)
             numbers = {one.definition.board_id: one.number for one in fed_boards(connection)}
@@ -140,7 +140,7 @@ def _scores(connection: Connection, boards: Iterable[FedBoard], players: Sequenc
     return [
         (user_id, board.number, score)
         for user_id, entries in entries_of_players(connection, tuple(players[0]), tuple(players[-1]))
-        if user_id in locked  # another account was opened since, and its award has written its rows
+        if user_id in locked  # another account was opened since, and its awards have written its rows
         for board in boards
         for score in fold(board.definition, entries).values()
     ]
@@ -148,8 +148,7 @@ def _scores(connection: Connection, boards: Iterable[FedBoard], players: Sequenc
 
 def _move_marks(connection: Connection, numbers: Sequence[int], through: tuple[int, str] | None) -> None:
     mark = None if through is None else through[1]
-    columns = {"filled_through": mark, "change": _next(connection, _DEFINED.change)}
-    connection.execute(update(board_definitions).where(_DEFINED.number.in_(numbers)).values(columns))
+    connection.execute(update(board_definitions).where(_DEFINED.number.in_(numbers)).values(filled_through=mark))
 
 
 def _forget_epochs(connection: Connection, filled: Iterable[FedBoard]) -> None:

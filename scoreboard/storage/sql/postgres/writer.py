@@ -22,7 +22,7 @@ from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.errors import StoreFull, StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.failpoints import Failpoint, no_failpoint
-from scoreboard.storage.sql.award import AwardWriter, BoardBook, StaleBook, Step, award, epoch_parameter
+from scoreboard.storage.sql.award import AwardWriter, DefinitionsChanged, KnownBoards, Step, award, epoch_parameter
 from scoreboard.storage.sql.award_rows import reset_parameters, reset_standings
 from scoreboard.storage.sql.board_rows import open_buckets, read_fed_boards
 from scoreboard.storage.sql.interruptible import ClosingOnError
@@ -49,7 +49,7 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
         self._conninfo = conninfo
         self._failpoint = failpoint
         self._session: PostgresSession | None = None
-        self._book = BoardBook()
+        self._known_boards = KnownBoards()
 
     @override
     def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
@@ -60,10 +60,10 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
             only_known = False
             for _ in range(ATTEMPTS_MAX):
                 try:
-                    return award(ask, claims, receipts, self._failpoint, self._book, only_known=only_known)
-                except StaleBook:
+                    return award(ask, claims, receipts, self._failpoint, self._known_boards, only_known=only_known)
+                except DefinitionsChanged:
                     _trip(session, [("ROLLBACK", None)])
-                    self._book.read(ask)
+                    self._known_boards.read(ask)
                 except StatementFailed as failed:
                     waited_in_vain = failed.sqlstate == _LOCK_NOT_AVAILABLE and not only_known
                     if failed.sqlstate not in _GATHER_AGAIN and not waited_in_vain:

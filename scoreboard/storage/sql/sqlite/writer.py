@@ -24,7 +24,7 @@ from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.errors import StoreFull, StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.failpoints import Failpoint, no_failpoint
-from scoreboard.storage.sql.award import AwardWriter, BoardBook, StaleBook, Step, award, epoch_parameter
+from scoreboard.storage.sql.award import AwardWriter, DefinitionsChanged, KnownBoards, Step, award, epoch_parameter
 from scoreboard.storage.sql.award_rows import reset_parameters, reset_standings
 from scoreboard.storage.sql.board_rows import open_buckets, read_fed_boards
 from scoreboard.storage.sql.interruptible import ClosingOnError
@@ -44,7 +44,7 @@ class SqliteAwardWriter(ClosingOnError, AwardWriter):
         self._file = file
         self._failpoint = failpoint
         self._handle: Handle | None = None
-        self._book = BoardBook()
+        self._known_boards = KnownBoards()
 
     @override
     def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
@@ -53,10 +53,10 @@ class SqliteAwardWriter(ClosingOnError, AwardWriter):
             ask = functools.partial(self._ask, handle)
             while True:
                 try:
-                    return award(ask, claims, receipts, self._failpoint, self._book)
-                except StaleBook:
+                    return award(ask, claims, receipts, self._failpoint, self._known_boards)
+                except DefinitionsChanged:
                     handle.execute("ROLLBACK")
-                    self._book.read(ask)
+                    self._known_boards.read(ask)
 
     @override
     def reset(self, order: ResetOrder) -> ResetResult:
