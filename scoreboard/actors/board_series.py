@@ -138,7 +138,7 @@ class BoardSeries:
         ranks: list[tuple[str, BoardRank]] = []
         for bucket, standings in board_standings_of(awards, self.fed.number).items():
             followed = self._followed.get(bucket.bucket)
-            if followed is None:  # it ended long ago: whoever reads it follows the ledger
+            if followed is None:  # it ended long ago: a later read of it follows the ledger
                 continue
             for user_id, placement in (await followed[0].projector.set_standings(standings)).items():
                 if placement.rank is not None:  # None: a reset took the player off since

@@ -89,7 +89,7 @@ class Board(Protocol):
         """Call ``on_changes`` with changes that other processes make, and ``missed`` when some may not have been received."""
 
     def ignore(self) -> None:
-        """Call nobody any more for changes that other processes make."""
+        """End what `listen` began."""
 
     async def expire(self, life_ms: int) -> None:
         """Let the board go away after this time, unless it is rebuilt before."""

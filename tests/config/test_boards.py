@@ -186,6 +186,6 @@ def test_a_file_that_is_not_there_is_named_with_the_setting(tmp_path: Path) -> N
         load_boards(tmp_path / "none", TYPES)
 
 
-def test_the_oldest_first_season_is_found_whatever_the_order_in_the_file() -> None:
+def test_the_order_of_seasons_in_the_file_does_not_matter() -> None:
     texts: list[Any] = [SEASON.format("b", "2026-02-01", "2026-03-01"), SEASON.format("a", "2026-01-01", "2026-02-01")]
     assert board(f"[one]\nseasons = [{', '.join(texts)}]") == board(f"[one]\nseasons = [{', '.join(reversed(texts))}]")

@@ -13,18 +13,20 @@ from scoreboard.domain.players import ledger_shard
 NOW_MS = 1_790_000_000_000
 
 
-def fill(url: str, players: int, *, entries: bool = True) -> None:
+def fill(url: str, players: int, *, entries: bool = True, at_ms: int = NOW_MS) -> None:
     """Insert players ``player-0`` and so on into an upgraded, empty ledger; each has one entry, and its number as points.
+
+    The entry has this time.
 
     Without entries this takes a tenth of the time. Rebuilds and awards work, but the entries do not add up to the totals.
     """
     if url.startswith("sqlite"):
-        _fill_sqlite(url, players, entries)
+        _fill_sqlite(url, players, entries, at_ms)
     else:
-        _fill_postgres(url, players, entries)
+        _fill_postgres(url, players, entries, at_ms)
 
 
-def _fill_sqlite(url: str, players: int, entries: bool) -> None:
+def _fill_sqlite(url: str, players: int, entries: bool, at_ms: int) -> None:
     handle = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
     handle.create_function("shard", 1, ledger_shard)
     handle.create_function("fresh_id", 0, lambda: str(uuid.uuid4()))
@@ -32,20 +34,20 @@ def _fill_sqlite(url: str, players: int, entries: bool) -> None:
     handle.execute("BEGIN")
     handle.execute(
         f"""{numbers} INSERT INTO user_scores (ledger_shard, user_id, username, score, version, last_updated, created_at,
-        reached_at, total_actions) SELECT shard('player-' || n), 'player-' || n, 'Player ' || n, n, 1, {NOW_MS}, {NOW_MS},
-        {NOW_MS} + n % 1000, 1 FROM g"""
+        reached_at, total_actions) SELECT shard('player-' || n), 'player-' || n, 'Player ' || n, n, 1, {at_ms}, {at_ms},
+        {at_ms} + n % 1000, 1 FROM g"""
     )
     handle.execute(
         f"""INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before,
         score_after, score_awarded, timestamp, ip_address, user_agent, validated, metadata) SELECT ledger_shard, user_id,
-        fresh_id(), fresh_id(), 'COMPLETE_QUEST', 0, score, score, {NOW_MS}, '', '', true, '{{}}' FROM user_scores
+        fresh_id(), fresh_id(), 'COMPLETE_QUEST', 0, score, score, {at_ms}, '', '', true, '{{}}' FROM user_scores
         WHERE {entries}"""
     )
     handle.execute("COMMIT")
     handle.close()
 
 
-def _fill_postgres(url: str, players: int, entries: bool) -> None:
+def _fill_postgres(url: str, players: int, entries: bool, at_ms: int) -> None:
     rows = io.StringIO()
     for n in range(players):
         user = f"player-{n}"
@@ -58,14 +60,15 @@ def _fill_postgres(url: str, players: int, entries: bool) -> None:
             copy.write(rows.getvalue())
         connection.execute(
             """INSERT INTO user_scores (ledger_shard, user_id, username, score, version, last_updated, created_at, reached_at,
-            total_actions) SELECT ledger_shard, user_id, username, score, 1, at, at, at + score % 1000 * interval '1 ms', 1
-            FROM new_players, to_timestamp(1790000000) AS at"""
+            total_actions) SELECT ledger_shard, user_id, username, score, 1, at, at, at + score %% 1000 * interval '1 ms', 1
+            FROM new_players, to_timestamp(%s / 1000.0) AS at""",
+            [at_ms],
         )
         connection.execute(
             """INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before,
             score_after, score_awarded, timestamp, ip_address, user_agent, validated, metadata) SELECT ledger_shard, user_id,
-            gen_random_uuid(), gen_random_uuid(), 'COMPLETE_QUEST', 0, score, score, to_timestamp(1790000000), '', '', true, '{}'
+            gen_random_uuid(), gen_random_uuid(), 'COMPLETE_QUEST', 0, score, score, to_timestamp(%s / 1000.0), '', '', true, '{}'
             FROM new_players WHERE %s""",
-            [entries],
+            [at_ms, entries],
         )
         connection.execute("ANALYZE")

@@ -58,7 +58,7 @@ def reset(at_ms: int, *user_ids: str) -> ResetOrder:
     return ResetOrder(reset_id="reset-1", user_ids=user_ids or None, operator="root", reason="season's end", at_ms=at_ms)
 
 
-def test_one_award_counts_on_each_board_for_which_it_counts(harness: Harness) -> None:
+def test_an_award_is_on_the_boards_that_count_its_type_in_the_bucket_of_its_time(harness: Harness) -> None:
     fed(harness, ALL, DAILY, RUNS)
     awards = [claim("amy", 5, rule=RUN), claim("bob", 7, rule=WALK), claim("amy", 3, rule=WALK, at_ms=NOW + DAY_MS)]
     harness.do(harness.ledger.award(awards, []))

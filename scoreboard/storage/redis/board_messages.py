@@ -43,7 +43,7 @@ class BoardMessages:
         self._readers[_key(bucket)] = on_changes, missed
 
     def ignore(self, bucket: BoardBucket) -> None:
-        """Call nobody any more for a bucket."""
+        """End what `listen` began for a bucket."""
         self._readers.pop(_key(bucket), None)
 
     def _received(self, message: bytes) -> None:

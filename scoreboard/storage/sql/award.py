@@ -187,7 +187,7 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None, kno
             ("completed", json_rows([b'%b,"action_type":%b}' % (player_row(user), encode(kind)) for user, kind in needs]))
         )
     buckets = {(board.number, bucket.bucket) for claim in claims for board, bucket in buckets_of(claim, known_boards.boards)}
-    # After the locks, too: whoever fills a board holds the locks of its players until it has moved the mark.
+    # After the locks, too: a filler holds the locks of its players until it has written their rows.
     steps.append(("generation", None))
     if buckets:
         steps.append(("scores", b'{"players":%b,"buckets":%b}' % (users, bucket_rows(buckets))))

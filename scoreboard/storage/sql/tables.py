@@ -194,6 +194,8 @@ board_definitions: Final = sa.Table(
     sa.Column("removed_at", TimestampMs),
     sa.Column("filled_through", Id, comment="the last player whose standings were filled in; null: all were"),
 )
+_IS_FED: Final = sa.text("removed_at IS NULL")
+sa.Index("fed_board_has_one_name", board_definitions.c.board_id, unique=True, postgresql_where=_IS_FED, sqlite_where=_IS_FED)
 
 # No foreign key, for speed: only awards and fillings insert here, in the transaction that holds the lock of the account.
 board_standings: Final = sa.Table(

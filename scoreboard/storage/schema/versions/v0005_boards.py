@@ -34,6 +34,10 @@ def upgrade() -> None:
         sa.Column("removed_at", _MOMENT),
         sa.Column("filled_through", _ID, comment="the last player whose standings were filled in; null: all were"),
     )
+    is_fed = sa.text("removed_at IS NULL")
+    op.create_index(
+        "fed_board_has_one_name", "board_definitions", ["board_id"], unique=True, postgresql_where=is_fed, sqlite_where=is_fed
+    )
     op.create_table(
         "board_standings",
         sa.Column("board", sa.SmallInteger, primary_key=True, autoincrement=False, comment="the number in board_definitions"),

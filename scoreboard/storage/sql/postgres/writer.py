@@ -86,7 +86,7 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
                     f"SET LOCAL statement_timeout = {RESET_MS_MAX}; SET LOCAL lock_timeout = {sql.LOCK_MS_MAX}".encode()
                 )
                 rows = session.execute(reset, named).fetchall()
-                # After the locks: whoever fills a board holds the locks of its players until it has written their rows.
+                # After the locks: a filler holds the locks of its players until it has written their rows.
                 ((found,),) = session.execute(sql.STATEMENTS["definitions"]).fetchall()
                 _, fed = read_fed_boards(msgspec.json.encode(found))
                 session.execute(scores, {**named, "open": open_buckets(fed, order.at_ms)})
