@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.periods import CalendarPeriod, Seasons, Slots
 
 TYPES = ("FINISH_RUN", "WIN_MATCH")
-PACKAGED = Path(__file__).parents[2] / "config" / "boards.toml"
+ROOT = Path(__file__).parents[2]
+PACKAGED = ROOT / "config" / "boards.toml"
 
 
 def board(text: str) -> BoardDefinition:
@@ -189,3 +191,11 @@ def test_a_file_that_is_not_there_is_named_with_the_setting(tmp_path: Path) -> N
 def test_the_order_of_seasons_in_the_file_does_not_matter() -> None:
     texts: list[Any] = [SEASON.format("b", "2026-02-01", "2026-03-01"), SEASON.format("a", "2026-01-01", "2026-02-01")]
     assert board(f"[one]\nseasons = [{', '.join(texts)}]") == board(f"[one]\nseasons = [{', '.join(reversed(texts))}]")
+
+
+def test_the_examples_of_the_page_are_boards_of_the_packaged_catalogue() -> None:
+    page = (ROOT / "docs" / "boards.md").read_text("utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    types = tomllib.loads((ROOT / "config" / "actions.toml").read_text("utf-8"))
+    found = parse_boards(example, types)
+    assert [one.board_id for one in found] == ["global", "hourly", "berlin", "best-find", "matches", "season"]
