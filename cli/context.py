@@ -87,8 +87,8 @@ class AdminApi(Protocol):
     async def try_stores(self, settings: Any, reactor: Any, /) -> Sequence[str]:
         """What a start would find of the ledger and Redis; raises StoreMisconfigured or StoreUnavailable."""
 
-    def rebuild_board(self, stores: Any, take_over: bool = False, /) -> Awaitable[int]:
-        """Rebuild the board from the ledger in a new epoch, and return the number of ranked players.
+    def rebuild_board(self, stores: Any, standings: BoardLedger, board: Board, take_over: bool = False, /) -> Awaitable[int]:
+        """Rebuild a board from the ledger in a new epoch, and return the number of ranked players.
 
         Raises StaleBoard where the board belongs to another ledger, unless ``take_over``.
         """

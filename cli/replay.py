@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.audit import find_entry
-from cli.checks import FINDINGS_MAX, Checker, Report
+from cli.checks import FINDINGS_MAX, Checker, Report, present_buckets
 from cli.context import Stores, cli_context
 from cli.exit_codes import FOUND_WRONG, USAGE_ERROR, CliError
 from cli.output import JsonOption, cell, counted, iso_time, json_text, note, print_json, show, table, visible
@@ -22,7 +22,7 @@ _IDS_MAX: Final = 100_000
 _LINE_CHARS_MAX: Final = 1024
 
 RepairOption = Annotated[
-    bool, typer.Option("--repair", metavar="", help="Then rebuild the board in Redis from the ledger, whatever the check found.")
+    bool, typer.Option("--repair", metavar="", help="Then rebuild the boards in Redis from the ledger, whatever the check found.")
 ]
 TakeOverOption = Annotated[
     bool, typer.Option("--take-over", metavar="", help="Repair even where Redis holds the board of another ledger.")
@@ -107,15 +107,16 @@ def _json_line(action_id: str, entry: Entry | None) -> str:
 def verify(
     typer_context: typer.Context, repair: RepairOption = False, take_over: TakeOverOption = False, as_json: JsonOption = False
 ) -> None:
-    """Check all totals: entries, the ledger's totals, and the board in Redis.
+    """Check all totals: entries, the ledger's totals, and the boards in Redis.
 
-    It computes every total from its entries, and compares the ledger's totals and
-    the board in Redis with it. Exit code 1 if anything differs. It may run while
-    the server works: it reads a difference again before it counts it.
+    It computes every total and every score on a board from the entries, and
+    compares the ledger's rows and the boards in Redis with it: the global one, and
+    the present buckets of the others. Exit code 1 if anything differs. It may run
+    while the server works: it reads a difference again before it counts it.
 
-    --repair rebuilds the board in Redis. It changes no total in the ledger: a
-    person must find out which value is right. If Redis holds the board of another
-    ledger, --repair leaves it alone; with --take-over it replaces it.
+    --repair rebuilds these boards in Redis. It changes nothing in the ledger: a
+    person must find out which value is right. If Redis holds the boards of another
+    ledger, --repair leaves them alone; with --take-over it replaces them.
 
     \b
     Examples:
@@ -127,9 +128,14 @@ def verify(
     async def work(stores: Stores, clock: Any) -> Report:
         with Console(stderr=True).status("Checking…") as status:
             report = await Checker(stores, clock, lambda players: status.update(f"Checked {players:,} players…")).check()
-            if repair and stores.board is not None:
-                return msgspec.structs.replace(report, rebuilt_players=await ctx.load_admin().rebuild_board(stores, take_over))
-            return report
+            if not repair or stores.board is None:
+                return report
+            api = ctx.load_admin()
+            rebuilt = await api.rebuild_board(stores, stores.standings, stores.board, take_over)
+            for standings, board in await present_buckets(stores):
+                if board is not None:
+                    await api.rebuild_board(stores, standings, board, take_over)
+            return msgspec.structs.replace(report, rebuilt_players=rebuilt)
 
     report = ctx.with_stores(work, need_board=True)
     if as_json:
@@ -153,4 +159,4 @@ def _show(report: Report) -> None:
     compared = "compared with Redis" if report.board_compared else "Redis not compared: the server is not running"
     show(summary.append(f" {counted(report.players, 'player')}, {compared}.", "not bold default"))
     if report.rebuilt_players is not None:
-        show(f"The board is rebuilt: {counted(report.rebuilt_players, 'player')}.")
+        show(f"The boards in Redis are rebuilt; {counted(report.rebuilt_players, 'player')} on the global one.")

@@ -87,11 +87,15 @@ def reset_board(
     ctx = cli_context(typer_context)
     order = _order(ctx, None, operator, reason)
 
+    async def rebuild(stores: Stores, _: Sequence[Standing]) -> None:
+        if stores.board is not None:
+            await ctx.load_admin().rebuild_board(stores, stores.standings, stores.board)
+
     async def work(stores: Stores, reactor: Any) -> Sequence[Standing]:
         players = await stores.standings.ranked_count()
         if not yes:
             confirm(f"{counted(players, 'player')} on the board. Reset ALL of them to 0 points, on all boards? {_HISTORY_KEPT}")
-        return await _reset(ctx, stores, reactor, order, lambda stores, standings: ctx.load_admin().rebuild_board(stores))
+        return await _reset(ctx, stores, reactor, order, rebuild)
 
     _report(order, ctx.with_stores(work, need_board=True), as_json)
 

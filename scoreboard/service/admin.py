@@ -164,20 +164,17 @@ def report_token(settings: Settings, token: str, at_ms: int) -> TokenReport:
     return token_report.report_token(settings, token, at_ms)
 
 
-async def rebuild_board(stores: Stores, take_over: bool = False) -> int:
-    """Rebuild the board from the ledger in a new epoch; returns the number of ranked players.
+async def rebuild_board(stores: Stores, standings: BoardLedger, board: Board, take_over: bool = False) -> int:
+    """Rebuild a board from the ledger in a new epoch; returns the number of ranked players.
 
     The servers set later changes, because the board has the position of the rebuild. Raises StaleBoard if the board is
     another ledger's, unless ``take_over``.
     """
-    if stores.board is None:
-        return 0
-    ledger = stores.ledger.board(stores.board.bucket)
-    state = await stores.board.state()
-    diagnosis = diagnose(state, await ledger.state(), store_is_shared=stores.redis_is_shared)
+    state = await board.state()
+    diagnosis = diagnose(state, await standings.state(), store_is_shared=stores.redis_is_shared)
     if diagnosis.action == "refuse" and not take_over:
         raise StaleBoard(diagnosis.reason)
-    _, ranked = await rebuild(ledger, stores.board, state, stores.pause)
+    _, ranked = await rebuild(standings, board, state, stores.pause)
     return ranked
 
 

@@ -65,6 +65,7 @@ class FakeStores:
     ledger: Ledger
     player_store: PlayerStore
     board: Board | None
+    other_boards: dict[BoardBucket, MemoryBoard]
     closed: bool = False
 
     @property
@@ -74,6 +75,8 @@ class FakeStores:
     async def open_board(self, bucket: BoardBucket) -> Board | None:
         if self.board is None:
             return None
+        if bucket in self.other_boards:
+            return self.other_boards[bucket]
         other = MemoryBoard(bucket, lambda: NOW_MS)
         await other.rebuild(1, pages_of(self.ledger.board(bucket)), "")
         return other
@@ -97,6 +100,8 @@ class FakeAdminApi:
     BadSettings: type[Exception] = BadSettings
     boards: tuple[BoardDefinition, ...] = (BoardDefinition(board_id="global", title="All time"),)
     bad_boards: str = ""
+    #: Other boards in Redis than the global one. Those that are not here are as the ledger is.
+    other_boards: dict[BoardBucket, MemoryBoard] = field(default_factory=dict)
 
     def settings_from(self, environ: Mapping[str, str], /, signs: bool = False) -> Any:
         if "PORT" in environ:
@@ -126,7 +131,7 @@ class FakeAdminApi:
     async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
         if self.unreachable:
             raise StoreUnavailable("the ledger does not answer")
-        self.opened.append(FakeStores(self.ledger, self.player_store, self.board if need_board else None))
+        self.opened.append(FakeStores(self.ledger, self.player_store, self.board if need_board else None, self.other_boards))
         return self.opened[-1]
 
     async def try_stores(self, settings: Any, reactor: Any, /) -> Sequence[str]:
@@ -134,14 +139,9 @@ class FakeAdminApi:
             raise StoreUnavailable("the ledger does not answer")
         return ["The ledger answers.", "Redis answers."]
 
-    async def rebuild_board(self, stores: FakeStores, take_over: bool = False, /) -> int:
-        if stores.board is None:
-            return 0
-        epoch, position = (
-            await stores.ledger.board(GLOBAL_BOARD).next_epoch(stores.board.run()),
-            await stores.ledger.board(GLOBAL_BOARD).position(),
-        )
-        return await stores.board.rebuild(epoch, pages_of(stores.ledger.board(GLOBAL_BOARD)), position)
+    async def rebuild_board(self, stores: FakeStores, standings: BoardLedger, board: Board, take_over: bool = False, /) -> int:
+        epoch, position = await standings.next_epoch(board.run()), await standings.position()
+        return await board.rebuild(epoch, pages_of(standings), position)
 
     async def project(self, stores: FakeStores, standings: Sequence[Standing], /) -> None:
         if stores.board is not None:

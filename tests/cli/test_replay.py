@@ -6,10 +6,11 @@ import json
 
 import msgspec
 
-from scoreboard.domain.boards import GLOBAL_BOARD
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardBucket, BoardDefinition
 from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.storage.memory.board import MemoryBoard
 from tests.awaiting import result_of
-from tests.cli.harness import CliHarness, action_id
+from tests.cli.harness import NOW_MS, CliHarness, action_id
 
 
 def test_check_prints_player_address_and_time_of_an_awarded_action(cli: CliHarness) -> None:
@@ -81,7 +82,7 @@ def test_verify_finds_and_repairs_a_board_that_differs_from_the_ledger(cli: CliH
     ]
     repaired = cli.run("replay", "verify", "--repair")
     assert repaired.exit_code == 1
-    assert "The board is rebuilt: 3 players." in repaired.stdout
+    assert "The boards in Redis are rebuilt; 3 players on the global one." in repaired.stdout
     assert findings(cli) == []
 
 
@@ -143,7 +144,7 @@ def test_an_unreadable_board_is_a_finding_and_can_be_repaired(cli: CliHarness) -
 
     cli.admin.board.totals_of = unreadable
     assert [(finding["user_id"], finding["found"]) for finding in findings(cli)] == [("*", "a ranked player without a record")]
-    assert "The board is rebuilt: 3 players." in cli.run("replay", "verify", "--repair").stdout
+    assert "The boards in Redis are rebuilt; 3 players on the global one." in cli.run("replay", "verify", "--repair").stdout
 
 
 def test_verify_exits_with_3_while_redis_does_not_answer(cli: CliHarness) -> None:
@@ -151,3 +152,24 @@ def test_verify_exits_with_3_while_redis_does_not_answer(cli: CliHarness) -> Non
     cli.admin.board.broken = True
     ended = cli.run("replay", "verify", "--json")
     assert (ended.exit_code, ended.stdout) == (3, "")
+
+
+def test_verify_finds_what_is_wrong_on_another_board_in_redis_and_repairs_it(cli: CliHarness) -> None:
+    wins = BoardBucket(board_id="wins")
+    result_of(cli.admin.ledger.declare_boards([BoardDefinition(board_id="wins", title="Wins", score="count")]))
+    result_of(cli.admin.ledger.fill_boards(100))
+    award_players(cli)
+    board = cli.admin.other_boards[wins] = MemoryBoard(wins, lambda: NOW_MS)
+    assert findings(cli) == [], "no server has opened it"
+    (right,) = result_of(cli.admin.ledger.board(wins).accounts_of(["user-1"]))
+    result_of(board.begin(1))
+    result_of(board.set([msgspec.structs.replace(right, points=5), msgspec.structs.replace(right, user_id="ghost")]))
+    expected = [
+        ("user-0", "wins in Redis", "not on the board"),
+        ("user-1", "wins in Redis", "5 points (version 1)"),
+        ("user-2", "wins in Redis", "not on the board"),
+        ("ghost", "wins in Redis", "1 points"),
+    ]
+    found = findings(cli, "--repair")
+    assert sorted((one["user_id"], one["where"], one["found"]) for one in found) == sorted(expected)
+    assert findings(cli) == []

@@ -151,7 +151,7 @@ def test_locked_players_are_named_even_if_the_board_cannot_be_updated(cli: CliHa
         done = await reset(msgspec.structs.replace(order, user_ids=("user-1",)))
         return ResetResult(standings=done.standings, held=("user-2",))
 
-    async def rebuild_board(stores: object) -> None:
+    async def rebuild_board(*_: object) -> None:
         raise StoreUnavailable("Redis does not answer")
 
     cli.admin.ledger.reset = one_is_held  # another session of the database holds user-2
