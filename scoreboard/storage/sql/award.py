@@ -6,7 +6,7 @@ of what arrays cost in our process (psycopg: 1 µs a row instead of 11), and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -142,28 +142,32 @@ def award(
     verdicts = judge_batch(claims, facts)
     failpoint("judged")
     awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
-    steps: list[tuple[Step, bytes | None]] = []
-    if awards:
-        totals = totals_of(awards)
-        opened = [total for total in totals if total.user_id not in known]
-        raised = [total for total in totals if total.user_id in known]
-        if opened:
-            steps.append(("open_accounts", encode(opened)))
-        if raised:
-            steps.append(("raise_totals", encode(raised)))
-        steps.append(("append", entry_rows(awards)))
-        scores = newest_scores(awards)
-        if scores is not None:
-            steps.append(("set_scores", scores))
-        crossing = milestones_crossed(awards)
-        if crossing:
-            steps.append(("unlock", unlock_rows(crossing)))
+    steps = _appends(awards, known) if awards else []
     if kept is not None:
         steps.append(("cache_ranks", kept))
     steps.append(("commit", None))
     # If we stop here, nothing was awarded; if the database stops during the commit, a retry learns which it was.
     answers = exchange(steps)
     return with_unlocks(verdicts, _unlocked(answers["unlock"])) if "unlock" in answers else verdicts
+
+
+def _appends(awards: Sequence[Award], known: Set[str]) -> list[tuple[Step, bytes | None]]:
+    """The steps that write awards. ``known`` are the players who have an account."""
+    totals = totals_of(awards)
+    opened = [total for total in totals if total.user_id not in known]
+    raised = [total for total in totals if total.user_id in known]
+    scores, crossing = newest_scores(awards), milestones_crossed(awards)
+    steps: list[tuple[Step, bytes | None]] = []
+    if opened:
+        steps.append(("open_accounts", encode(opened)))
+    if raised:
+        steps.append(("raise_totals", encode(raised)))
+    steps.append(("append", entry_rows(awards)))
+    if scores is not None:
+        steps.append(("set_scores", scores))
+    if crossing:
+        steps.append(("unlock", unlock_rows(crossing)))
+    return steps
 
 
 def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None, known_boards: KnownBoards) -> BatchFacts:
