@@ -67,8 +67,8 @@ def _board(name: str, table: object, action_types: Collection[str]) -> BoardDefi
         if key not in _KEYS:
             raise BadSettings(f"{where} has an unknown key: {key[:64]!r}")
     title = table.get("title", name)
-    if not isinstance(title, str) or not 1 <= len(title) <= _TITLE_LENGTH_MAX or not title.isprintable():
-        raise BadSettings(f"{where} title should be 1 to {_TITLE_LENGTH_MAX} characters on one line")
+    if not isinstance(title, str) or not 1 <= len(title.strip()) == len(title) <= _TITLE_LENGTH_MAX or not title.isprintable():
+        raise BadSettings(f"{where} title should be 1 to {_TITLE_LENGTH_MAX} characters on one line, without spaces around them")
     kind, period = _period(where, table)
     if BOARD_OF_PERIOD.get(name, name) != name:
         raise BadSettings(f"{where} needs another name, because ?period={name} means {BOARD_OF_PERIOD[name]}")

@@ -29,8 +29,10 @@ STEP_S: Final = 1.0
 AHEAD_MS: Final = 5_000
 #: How long a bucket is followed after its end, or after the last read of it.
 FOLLOWED_MS: Final = 120_000
-#: Buckets of a board that are followed at a time. Most are closed ones that clients read.
-FOLLOWED_MAX: Final = 10
+#: Buckets of a board that are open at a time. Most are closed ones that clients read: these cost a look at Redis a second.
+FOLLOWED_MAX: Final = 32
+#: Closed buckets of a board that are compared with the ledger at a time, before their first answer from Redis.
+OPENING_MAX: Final = 4
 #: The keys of a bucket live at least this long after its end, and at most this long.
 LIFE_MS_MIN: Final = 600_000
 #: How long the keys of a removed board stay: another process may still write them.
@@ -39,7 +41,11 @@ LIFE_MS_MAX: Final = 400 * 86_400_000
 
 
 class BoardSeries:
-    """The buckets of one board. ``open_bucket`` makes one that is not started; ``now_ms`` is the ledger's clock."""
+    """The buckets of one board.
+
+    ``open_bucket`` makes one that is not started, from its key and from what says whether it may still get awards. ``now_ms`` is
+    the ledger's clock.
+    """
 
     _log = Logger()
 
@@ -47,7 +53,7 @@ class BoardSeries:
         self,
         fed: FedBoard,
         *,
-        open_bucket: Callable[[BoardBucket], OpenBucket],
+        open_bucket: Callable[[BoardBucket, Callable[[], bool]], OpenBucket],
         clock: IReactorTime,
         now_ms: Callable[[], int],
         meter: Meter,
@@ -75,7 +81,7 @@ class BoardSeries:
         now_ms, definition = self._now_ms(), self.fed.definition
         present = bucket_at(definition.period, now_ms)
         for bucket in (*([] if present is None else [present]), *definition.period.closed_before(now_ms, definition.keep_closed)):
-            opened = self._open_bucket(self._bucket(bucket))
+            opened = self._open(bucket)
             opened.board.ignore()
             try:
                 await opened.board.expire(DROPPED_MS)
@@ -111,7 +117,7 @@ class BoardSeries:
     def ranking(self, name: str | None = None) -> Ranking | None:
         """The reads of a bucket, the present one if it is not named. None: it does not exist, or is not kept (any more).
 
-        Raises StoreUnavailable if too many buckets are open that cannot be let go.
+        Raises StoreUnavailable if too many buckets are being opened, or are open and cannot be let go.
         """
         now_ms = self._now_ms()
         bucket = self.present if name is None else self.fed.definition.period.bucket_named(name)
@@ -125,7 +131,9 @@ class BoardSeries:
         return self._follow(bucket, now_ms + FOLLOWED_MS).ranking
 
     def _make_room(self, now_ms: int) -> None:
-        """Let the closed bucket go whose last read is the longest ago, if too many are followed. Raises StoreUnavailable."""
+        """Let the closed bucket go whose last read is the longest ago, if too many are open. Raises StoreUnavailable."""
+        if sum(not one.projector.has_followed for one in self.followed) >= OPENING_MAX:
+            raise StoreUnavailable("others are being opened")
         if len(self._followed) < FOLLOWED_MAX:
             return
         settled = [(until_ms, name) for name, (_, bucket, until_ms) in self._followed.items() if _is_settled(bucket, now_ms)]
@@ -161,7 +169,7 @@ class BoardSeries:
     def _follow(self, bucket: Bucket, until_ms: int) -> OpenBucket:
         followed = self._followed.get(bucket.name)
         if followed is None:
-            opened = self._open_bucket(self._bucket(bucket))
+            opened = self._open(bucket)
             run_in_background("board_series", opened.start(), self._meter)
         else:
             opened, _, earlier_ms = followed
@@ -180,8 +188,9 @@ class BoardSeries:
         except (StoreUnavailable, StaleBoard) as trouble:  # then the keys stay, until the bucket is read and closed again
             self._log.debug("a bucket keeps its keys: {trouble}", trouble=str(trouble))
 
-    def _bucket(self, bucket: Bucket) -> BoardBucket:
-        return BoardBucket(board_id=self.fed.definition.board_id, bucket=bucket.name)
+    def _open(self, bucket: Bucket) -> OpenBucket:
+        key = BoardBucket(board_id=self.fed.definition.board_id, bucket=bucket.name)
+        return self._open_bucket(key, lambda: not _is_settled(bucket, self._now_ms()))
 
 
 def _is_settled(bucket: Bucket, now_ms: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -41,17 +42,29 @@ class OpenBucket:
 
 
 def open_bucket(
-    *, board: Board, ledger: BoardLedger, clock: IReactorTime, now_ms: Callable[[], int], meter: Meter, store_is_shared: bool
+    *,
+    board: Board,
+    ledger: BoardLedger,
+    clock: IReactorTime,
+    now_ms: Callable[[], int],
+    meter: Meter,
+    store_is_shared: bool,
+    may_change: Callable[[], bool],
 ) -> OpenBucket:
-    """A bucket that is not started yet."""
+    """A bucket that is not started yet. ``may_change`` says whether it may still get awards."""
     meter = _BucketMeter(meter)
+
+    def lagging_s() -> float:
+        # What Redis has of a bucket that was not compared yet may be old, so the ledger is read.
+        return projector.lagging_s if projector.has_followed else math.inf
+
     ranking = Ranking(
         board=board,
         ledger=ledger,
         clock=clock,
         now_ms=now_ms,
         meter=meter,
-        lagging_s=lambda: projector.lagging_s,
+        lagging_s=lagging_s,
         on_stale=lambda trouble: projector.check_soon(trouble),
     )
 
@@ -66,6 +79,7 @@ def open_bucket(
         note_ledger_ahead=ranking.note_ledger_ahead,
         meter=meter,
         store_is_shared=store_is_shared,
+        may_change=may_change,
     )
     sweep = BoardSweep(ledger=ledger, board=board, projector=projector, clock=clock, meter=meter, lock_ms=SWEEP_LOCK_MS)
     board.listen(on_changes, missed=projector.check_soon)

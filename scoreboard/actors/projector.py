@@ -57,7 +57,8 @@ class Projector:
 
     ``on_changes`` is called with each cursor that the board reaches and with the changes of players that were set.
     ``note_ledger_ahead`` is called when the ledger has what could not be set on the board. ``store_is_shared`` says that other
-    ledgers may have their boards in the same store.
+    ledgers may have their boards in the same store. While ``may_change`` is false the board gets no more awards: then the ledger
+    is not followed, and only the board is looked at.
     """
 
     _log = Logger()
@@ -72,6 +73,7 @@ class Projector:
         note_ledger_ahead: Callable[[], None] = lambda: None,
         meter: Meter,
         store_is_shared: bool = False,
+        may_change: Callable[[], bool] = lambda: True,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
@@ -82,6 +84,7 @@ class Projector:
         self._note_ledger_ahead = note_ledger_ahead
         self._meter = meter
         self._store_is_shared = store_is_shared
+        self._may_change = may_change
         self._failpoint = failpoint
         self._lagging_since_s: float | None = clock.seconds()
         self._has_followed = False
@@ -103,6 +106,11 @@ class Projector:
     def in_sync(self) -> bool:
         """Whether the board follows the ledger, as far as we know."""
         return self._lagging_since_s is None
+
+    @property
+    def has_followed(self) -> bool:
+        """Whether the board was like the ledger once, since this process opened it."""
+        return self._has_followed
 
     @property
     def lagging_s(self) -> float:
@@ -336,7 +344,7 @@ class Projector:
 
     async def _poll(self) -> None:
         self._polls += 1
-        if self.in_sync and self._polls % POLLS_PER_FOLLOW:
+        if self.in_sync and (self._polls % POLLS_PER_FOLLOW or not self._may_change()):
             await self._poll_board()
         elif self._catching_up is None:
             await self.catch_up()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -183,7 +183,7 @@ class BackendBuilder:
             meter=self._context.metrics,
         )
 
-    def _open_bucket(self, bucket: BoardBucket) -> OpenBucket:
+    def _open_bucket(self, bucket: BoardBucket, may_change: Callable[[], bool]) -> OpenBucket:
         context, stores = self._context, self._stores
         return open_bucket(
             board=RedisBoard(bucket, stores.redis, context.reactor, now_ms, stores.board_messages),
@@ -192,6 +192,7 @@ class BackendBuilder:
             now_ms=now_ms,
             meter=context.metrics,
             store_is_shared=context.settings.redis_url is not None,
+            may_change=may_change,
         )
 
     def _build_scorekeeper(self) -> None:

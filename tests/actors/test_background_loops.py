@@ -215,7 +215,7 @@ class FaultySeries(BoardSeries):
 
 def start_sweeps(harness: Harness) -> None:
     def open_series(fed: FedBoard) -> BoardSeries:
-        return FaultySeries(fed, open_bucket=lambda _: fail(), clock=Clock(), now_ms=lambda: NOW, meter=FakeMeter())
+        return FaultySeries(fed, open_bucket=lambda *_: fail(), clock=Clock(), now_ms=lambda: NOW, meter=FakeMeter())
 
     result_of(boards_on(MemoryLedger(), harness, open_series).start())
 
@@ -239,7 +239,7 @@ def boards_on(ledger: MemoryLedger, harness: Harness, open_series: Callable[[Fed
 
 def start_series(harness: Harness) -> None:
     fed = FedBoard(number=1, definition=BoardDefinition(board_id="wins", title="Wins"))
-    series = BoardSeries(fed, open_bucket=lambda _: fail(), clock=harness.clock, now_ms=lambda: NOW, meter=harness.meter)
+    series = BoardSeries(fed, open_bucket=lambda *_: fail(), clock=harness.clock, now_ms=lambda: NOW, meter=harness.meter)
     result_of(series.start())
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from scoreboard.actors.board_series import AHEAD_MS, FOLLOWED_MAX, FOLLOWED_MS, BoardSeries
+from scoreboard.actors.board_series import AHEAD_MS, FOLLOWED_MAX, FOLLOWED_MS, OPENING_MAX, BoardSeries
 from scoreboard.actors.boards import LOOK_S, SWEEP_S, Boards
 from scoreboard.actors.open_bucket import OpenBucket, open_bucket
 from scoreboard.actors.ranking import LAGGING_S_MAX
@@ -76,7 +78,7 @@ class Server:
             self.clock.advance(1)
         self.clock.advance(seconds % 1)
 
-    def open(self, bucket: BoardBucket) -> OpenBucket:
+    def open(self, bucket: BoardBucket, may_change: Callable[[], bool] = lambda: True) -> OpenBucket:
         board = MemoryBoard(bucket, self.now_ms, self.store.setdefault(bucket.key, SharedBoardState()))
         self.made.append(board)
         return open_bucket(
@@ -86,6 +88,7 @@ class Server:
             now_ms=self.now_ms,
             meter=self.meter,
             store_is_shared=False,
+            may_change=may_change,
         )
 
     def open_series(self, fed: FedBoard) -> BoardSeries:
@@ -211,6 +214,42 @@ def test_a_closed_bucket_takes_the_room_of_the_one_that_was_read_longest_ago() -
         assert f"weeks:{name}" in opened_in(server)
     assert f"weeks:{names[0]}" not in opened_in(server)
     assert server.shown("weeks", names[0]) == []
+
+
+def test_a_closed_bucket_is_compared_with_the_ledger_once_and_then_only_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(WEEKS)
+    asked: Counter[str] = Counter()
+    position = MemoryBoardLedger.position
+
+    def counted(ledger: MemoryBoardLedger) -> Any:
+        asked[ledger.bucket.bucket] += 1
+        return position(ledger)
+
+    monkeypatch.setattr(MemoryBoardLedger, "position", counted)
+    assert server.shown("weeks", "2026-W40") == []
+    opened = asked["2026-W40"]
+    server.wait(20)
+    assert asked["2026-W40"] == opened
+    assert asked["2026-W48"] == 10, "the present one is followed every two seconds"
+    server.store["weeks:2026-W40"].lose()
+    server.wait(2)
+    assert server.shown("weeks", "2026-W40") == []
+
+
+def test_a_bucket_that_is_being_opened_is_read_from_the_ledger_and_few_are_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(WEEKS)
+    server.award(("amy", 5), at_ms=BEGIN - 21 * DAY_MS)
+    held = server.store["weeks:2026-W45"] = SharedBoardState()
+    held.begin(7)  # what is in Redis is of another time
+    names = [bucket.name for bucket in WEEKS.period.closed_before(server.now_ms(), 10)]
+    monkeypatch.setattr(MemoryBoardLedger, "state", lambda _: Deferred())
+    for name in ("2026-W45", *names[5 : 4 + OPENING_MAX]):
+        page = result_of(server.boards.ranking("weeks", name).page(0, 10))
+        assert (page.degraded, [row.user_id for row in page.rows]) == (True, ["amy"] if name == "2026-W45" else [])
+    with pytest.raises(Refused) as refused:
+        server.boards.ranking("weeks", names[-1])
+    assert refused.value.refusal.reason is Reason.UNAVAILABLE
+    assert server.shown("weeks") == []
 
 
 def test_buckets_that_may_still_get_awards_are_not_let_go_for_a_read() -> None:

@@ -31,7 +31,8 @@ PROBE_SECONDS_MAX: Final = 0.9
 WRITES_WAITING_MAX: Final = 16
 READS_WAITING_MAX: Final = 256
 AUDITS_WAITING_MAX: Final = 16
-REBUILDS_WAITING_MAX: Final = 16
+#: Each bucket that a server follows asks one thing at a time, and all of them may ask at once.
+REBUILDS_WAITING_MAX: Final = 256
 PROBES_WAITING_MAX: Final = 4
 DECLARE_SECONDS_MAX: Final = 10.0
 FILLS_WAITING_MAX: Final = 4
