@@ -92,6 +92,7 @@ class Projector:
         self._logged_s = -LOG_AGAIN_S
         self._catching_up: Deferred[None] | None = None
         self._again = False
+        self._stopped = False
         self._polls = 0
         self._noted_s = -NOTE_FOLLOWED_S
         self._must_rebuild = ""
@@ -131,6 +132,7 @@ class Projector:
 
     async def stop(self) -> None:
         """Stop following, and wait for the end of a catch-up that is under way."""
+        self._stopped = True
         self._loop.stop()
         _cancel(self._retrying)
         _cancel(self._forgetting)
@@ -167,8 +169,10 @@ class Projector:
     async def catch_up(self) -> None:
         """Bring the board in sync with the ledger. A store that does not answer is tried again soon; only a fault of ours raises.
 
-        A call while another is under way waits for that one, which then runs once more.
+        A call while another is under way waits for that one, which then runs once more. After a stop it does nothing.
         """
+        if self._stopped:
+            return
         if self._catching_up is not None:
             self._again = True
             await _joined(self._catching_up)
@@ -326,7 +330,7 @@ class Projector:
         if refused:
             self._meter.count("board_refused_total")
         self._log_trouble(trouble, error=bool(refused))
-        if self._retrying is None:
+        if self._retrying is None and not self._stopped:
             self._retrying = self._clock.callLater(RETRY_S, self._retry)
 
     def _log_trouble(self, text: str, error: bool = False) -> None:

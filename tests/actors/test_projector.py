@@ -159,6 +159,18 @@ def test_the_board_of_another_ledger_is_not_used_and_reads_come_from_our_ledger(
     assert not result_of(server.ranking.page(0, 10)).degraded
 
 
+def test_a_projector_that_was_stopped_builds_no_board_any_more(server: Server) -> None:
+    server.award("amy")
+    epoch = epoch_of(server.board)
+    result_of(server.projector.stop())
+    result_of(server.projector.rebuild_because("a sweep that ended late found a difference"))
+    server.board.shared_state.lose()
+    server.projector.check_soon()
+    server.pass_s(5)
+    assert epoch > 0
+    assert result_of(server.board.state()) is None
+
+
 def test_in_the_servers_own_redis_the_board_of_another_ledger_is_replaced(clock: Clock) -> None:
     shared_state = SharedBoardState()
     Server(CountingLedger(), shared_state, clock, store_is_shared=False).award("amy")
