@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from scoreboard.actors.board_sweep import BoardSweep
@@ -50,6 +51,7 @@ def open_bucket(
     meter: Meter,
     store_is_shared: bool,
     may_change: Callable[[], bool],
+    rebuild_turn: DeferredLock,
 ) -> OpenBucket:
     """A bucket that is not started yet. ``may_change`` says whether it may still get awards."""
     meter = _BucketMeter(meter)
@@ -80,6 +82,7 @@ def open_bucket(
         meter=meter,
         store_is_shared=store_is_shared,
         may_change=may_change,
+        rebuild_turn=rebuild_turn,
     )
     sweep = BoardSweep(ledger=ledger, board=board, projector=projector, clock=clock, meter=meter, lock_ms=SWEEP_LOCK_MS)
     board.listen(on_changes, missed=projector.check_soon)

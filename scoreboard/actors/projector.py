@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -58,7 +58,8 @@ class Projector:
     ``on_changes`` is called with each cursor that the board reaches and with the changes of players that were set.
     ``note_ledger_ahead`` is called when the ledger has what could not be set on the board. ``store_is_shared`` says that other
     ledgers may have their boards in the same store. While ``may_change`` is false the board gets no more awards: then the ledger
-    is not followed, and only the board is looked at.
+    is not followed, and only the board is looked at. Projectors that share a ``rebuild_turn`` rebuild one after the other: Redis
+    then needs room for one board more, and a rebuild that fails costs the others nothing.
     """
 
     _log = Logger()
@@ -74,6 +75,7 @@ class Projector:
         meter: Meter,
         store_is_shared: bool = False,
         may_change: Callable[[], bool] = lambda: True,
+        rebuild_turn: DeferredLock | None = None,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
@@ -85,6 +87,7 @@ class Projector:
         self._meter = meter
         self._store_is_shared = store_is_shared
         self._may_change = may_change
+        self._rebuild_turn = rebuild_turn or DeferredLock()
         self._failpoint = failpoint
         self._lagging_since_s: float | None = clock.seconds()
         self._has_followed = False
@@ -221,7 +224,12 @@ class Projector:
                 self._fall_behind(diagnosis.reason, diagnosis.kind)
                 return
             case "rebuild":
-                await self._rebuild(board, diagnosis.reason)
+                self._lag()
+                await self._rebuild_turn.acquire()
+                try:
+                    await self._rebuild(board, diagnosis.reason)
+                finally:
+                    self._rebuild_turn.release()
             case "begin":
                 assert board is not None, "an epoch begins on a board"
                 await self._begin(board.run)
@@ -260,6 +268,8 @@ class Projector:
             await self._ledger.note_followed(board.run)
 
     async def _rebuild(self, board: BoardState | None, reason: str) -> None:
+        if self._stopped:
+            raise StaleBoard("the server stops")
         if not await self._board.lock("rebuild", REBUILD_LOCK_MS):
             raise StaleBoard(f"another server rebuilds the board: {reason}")
         self._lag()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from twisted.internet.defer import DeferredLock
 from twisted.logger import LogLevel
 
 from config import BadSettings
@@ -65,6 +66,7 @@ class BackendBuilder:
     def __init__(self, context: ServerContext, stores: ServerStores) -> None:
         self._context = context
         self._stores = stores
+        self._rebuild_turn = DeferredLock()
 
     async def open(self) -> Backend:
         """Build the actors and start those that have a loop."""
@@ -120,6 +122,7 @@ class BackendBuilder:
             note_ledger_ahead=self._ranking.note_ledger_ahead,
             meter=context.metrics,
             store_is_shared=context.settings.redis_url is not None,
+            rebuild_turn=self._rebuild_turn,
             failpoint=context.failpoint,
         )
         await context.lifecycle.start(self._projector)
@@ -193,6 +196,7 @@ class BackendBuilder:
             meter=context.metrics,
             store_is_shared=context.settings.redis_url is not None,
             may_change=may_change,
+            rebuild_turn=self._rebuild_turn,
         )
 
     def _build_scorekeeper(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.task import Clock
 
 from scoreboard.actors.board_series import AHEAD_MS, FOLLOWED_MAX, FOLLOWED_MS, OPENING_MAX, BoardSeries
@@ -52,6 +52,7 @@ class Server:
         self.store: dict[str, SharedBoardState] = {} if beside is None else beside.store
         self.meter = FakeMeter()
         self.made: list[MemoryBoard] = []
+        self.rebuild_turn = DeferredLock()
         opened = self.open(GLOBAL_BOARD)
         self.boards = Boards(
             ledger=self.ledger,
@@ -89,6 +90,7 @@ class Server:
             meter=self.meter,
             store_is_shared=False,
             may_change=may_change,
+            rebuild_turn=self.rebuild_turn,
         )
 
     def open_series(self, fed: FedBoard) -> BoardSeries:
@@ -337,6 +339,31 @@ def test_boards_are_not_well_while_a_present_bucket_cannot_be_set() -> None:
     assert not server.boards.in_sync
     page = result_of(server.boards.ranking("daily").page(0, 10))
     assert (page.degraded, [(row.user_id, row.points) for row in page.rows]) == (True, [("amy", 5)])
+
+
+def test_boards_are_rebuilt_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So Redis needs room for one of them twice, and one that fails costs the others nothing."""
+    server = Server(DAILY, RUNS, WEEKS)
+    server.award(("amy", 5))
+    under_way: list[Deferred[None]] = []
+    names: list[str] = []
+    rebuild = MemoryBoard.rebuild
+
+    async def slow(board: MemoryBoard, *arguments: Any) -> int:
+        names.append(board.bucket.board_id)
+        under_way.append(Deferred())
+        await under_way[-1]
+        return await rebuild(board, *arguments)
+
+    monkeypatch.setattr(MemoryBoard, "rebuild", slow)
+    for key in ("daily:2026-11-28", "runs:2026-11-28T23:58Z", "weeks:2026-W48"):
+        server.store[key].lose()
+    server.wait(2)
+    for number in range(3):
+        assert len(names) == number + 1
+        under_way[number].callback(None)
+    assert set(names) == {"daily", "runs", "weeks"}
+    assert [server.shown(name) for name in ("daily", "runs", "weeks")] == [[("amy", 5)]] * 3
 
 
 def test_a_board_that_another_process_removes_is_read_no_more() -> None:
