@@ -189,8 +189,11 @@ class BoardSeries:
             self._log.debug("a bucket keeps its keys: {trouble}", trouble=str(trouble))
 
     def _open(self, bucket: Bucket) -> OpenBucket:
-        key = BoardBucket(board_id=self.fed.definition.board_id, bucket=bucket.name)
-        return self._open_bucket(key, lambda: not _is_settled(bucket, self._now_ms()))
+        def may_change() -> bool:
+            now = self.fed.definition.period.bucket_named(bucket.name)  # the end of a season may have been moved
+            return now is not None and not _is_settled(now, self._now_ms())
+
+        return self._open_bucket(BoardBucket(board_id=self.fed.definition.board_id, bucket=bucket.name), may_change)
 
 
 def _is_settled(bucket: Bucket, now_ms: int) -> bool:

@@ -408,6 +408,21 @@ def test_titles_and_kept_buckets_that_another_process_changes_are_taken_over() -
         first.boards.ranking("daily", "2026-11-26")
 
 
+def test_a_season_whose_end_is_moved_goes_on_on_all_processes() -> None:
+    def cup(ends_s: int) -> BoardDefinition:
+        season = Bucket(name="autumn", begins_ms=BEGIN - 9_000_000, ends_ms=BEGIN + ends_s * 1_000)
+        return BoardDefinition(board_id="cup", title="Cup", period=Seasons(seasons=(season,)), keep_closed=1)
+
+    first = Server(cup(90))
+    second = Server(cup(9_000), beside=first)
+    first.wait(90 + FOLLOWED_MS // 1000 + 10)
+    second.commit(("amy", 5))  # this process ends before it sets the award
+    second.stop()
+    first.wait(3)
+    assert first.shown("cup") == [("amy", 5)]
+    assert "board_gaps_total" not in first.meter.counts, "the sweep has not found it missing"
+
+
 def test_a_board_is_not_read_before_all_players_are_filled_in() -> None:
     server = Server()
     server.award(*((f"p{number:03}", number) for number in range(450)))
