@@ -101,12 +101,12 @@ class BoardSeries:
 
     @property
     def in_sync(self) -> bool:
-        """Whether each bucket that may get awards is like the ledger, or was opened less than two seconds ago."""
+        """Whether each bucket that has begun and may get awards has been like the ledger within the last two seconds."""
         now_ms = self._now_ms()
         return all(
-            opened.projector.lagging_s <= LAGGING_S_MAX
+            opened.projector.has_followed and opened.projector.lagging_s <= LAGGING_S_MAX
             for opened, bucket, _ in self._followed.values()
-            if not _is_settled(bucket, now_ms)
+            if bucket.begins_ms <= now_ms and not _is_settled(bucket, now_ms)
         )
 
     @property

@@ -239,4 +239,4 @@ def test_a_file_of_boards_that_the_ledger_cannot_follow_is_refused_by_the_check_
     assert server.stop() == 0
     server.launch()
     assert server.wait() == 78
-    assert said in server.log.splitlines()
+    assert f"scoreboard: {said}" in server.log.splitlines()
