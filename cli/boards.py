@@ -10,7 +10,7 @@ from cli.context import Stores, cli_context
 from cli.exit_codes import BAD_SETTINGS, CliError
 from cli.output import JsonOption, cell, one_line, print_json, print_line, show, table, utc_time
 from scoreboard.domain.board_changes import BoardChange, changes_between
-from scoreboard.domain.boards import BoardBucket, BoardDefinition, FedBoard
+from scoreboard.domain.boards import BoardDefinition, FedBoard
 from scoreboard.domain.errors import BoardCannotChange
 from scoreboard.domain.periods import Bucket
 from scoreboard.domain.value import Value
@@ -90,8 +90,7 @@ def plan(typer_context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 async def _changes(stores: Stores, declared: Any) -> list[BoardChange]:
-    fed = [one.definition for one in await stores.ledger.fed_boards()]
-    return changes_between(fed, declared, await stores.ledger.clock_ms())
+    return changes_between(await stores.ledger.fed_boards(), declared, await stores.ledger.clock_ms())
 
 
 async def _boards(stores: Stores, title: str) -> list[_BoardInLedger]:
@@ -117,4 +116,4 @@ async def _board(stores: Stores, fed: FedBoard, at_ms: int) -> _BoardInLedger:
 async def _players(stores: Stores, definition: BoardDefinition, bucket: Bucket | None) -> int:
     if bucket is None:
         return 0
-    return await stores.ledger.board(BoardBucket(board_id=definition.board_id, bucket=bucket.name)).ranked_count()
+    return await stores.ledger.board(definition.key_of(bucket)).ranked_count()

@@ -11,7 +11,6 @@ from cli.reactor import sleep
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.board_ledger import BoardLedger
 from scoreboard.boundaries.ledger import Ledger
-from scoreboard.domain.boards import BoardBucket
 from scoreboard.domain.entries import Finding
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 from scoreboard.domain.standings import Standing
@@ -80,7 +79,7 @@ async def present_buckets(stores: Stores) -> list[tuple[BoardLedger, Board | Non
     for fed in await stores.ledger.fed_boards():
         present = fed.definition.period.bucket_at(now_ms)
         if present is not None and fed.filled_through is None:
-            bucket = BoardBucket(board_id=fed.definition.board_id, bucket=present.name)
+            bucket = fed.definition.key_of(present)
             found.append((stores.ledger.board(bucket), await stores.open_board(bucket)))
     return found
 

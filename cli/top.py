@@ -137,7 +137,7 @@ async def _shown(stores: Stores, name: str | None) -> _Shown:
     present = definitions[name].period.bucket_at(await stores.ledger.clock_ms())
     if present is None:
         raise CliError(FOUND_WRONG, f"{name} has no bucket now")
-    bucket = BoardBucket(board_id=name, bucket=present.name)
+    bucket = definitions[name].key_of(present)
     return _Shown(bucket, stores.ledger.board(bucket), await stores.open_board(bucket))
 
 

@@ -33,11 +33,11 @@ FOLLOWED_MS: Final = 120_000
 FOLLOWED_MAX: Final = 32
 #: Closed buckets of a board that are compared with the ledger at a time, before their first answer from Redis.
 OPENING_MAX: Final = 4
-#: The keys of a bucket live at least this long after its end, and at most this long.
+#: The keys of a closed bucket live at least this long once it is followed no more, and at most this long.
 LIFE_MS_MIN: Final = 600_000
+LIFE_MS_MAX: Final = 400 * 86_400_000
 #: How long the keys of a removed board stay: another process may still write them.
 DROPPED_MS: Final = 60_000
-LIFE_MS_MAX: Final = 400 * 86_400_000
 
 
 class BoardSeries:
@@ -193,7 +193,7 @@ class BoardSeries:
             now = self.fed.definition.period.bucket_named(bucket.name)  # the end of a season may have been moved
             return now is not None and not _is_settled(now, self._now_ms())
 
-        return self._open_bucket(BoardBucket(board_id=self.fed.definition.board_id, bucket=bucket.name), may_change)
+        return self._open_bucket(self.fed.definition.key_of(bucket), may_change)
 
 
 def _is_settled(bucket: Bucket, now_ms: int) -> bool:

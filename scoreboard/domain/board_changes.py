@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Final, Literal
 
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.boards import BoardDefinition, FedBoard
 from scoreboard.domain.errors import BoardCannotChange
 from scoreboard.domain.periods import Bucket, Seasons
 from scoreboard.domain.value import Value
 
-#: What decides the standings. It stays as it is as long as the board exists.
-_FIXED: Final = ("score", "counts", "period")
 #: A season that begins or ends sooner cannot change: awards of that moment may be under way.
 SEASON_CHANGES_AHEAD_MS: Final = 60_000
 
@@ -24,9 +22,9 @@ class BoardChange(Value, frozen=True, kw_only=True):
     definition: BoardDefinition
 
 
-def changes_between(fed: Sequence[BoardDefinition], declared: Sequence[BoardDefinition], now_ms: int) -> list[BoardChange]:
+def changes_between(fed: Sequence[FedBoard], declared: Sequence[BoardDefinition], now_ms: int) -> list[BoardChange]:
     """What must change so that the declared boards are fed and no others. Raises BoardCannotChange."""
-    before = {board.board_id: board for board in fed}
+    before = {one.definition.board_id: one.definition for one in fed}
     changes = []
     for board in declared:
         earlier = before.pop(board.board_id, None)
@@ -39,13 +37,16 @@ def changes_between(fed: Sequence[BoardDefinition], declared: Sequence[BoardDefi
 
 
 def _require_same_standings(earlier: BoardDefinition, later: BoardDefinition, now_ms: int) -> None:
-    """Raise BoardCannotChange if standings that exist would be others."""
-    for member in _FIXED:
+    """Raise BoardCannotChange if standings that exist would be others: what decides them stays as long as the board exists."""
+    for member in ("score", "counts"):
         if getattr(later, member) != getattr(earlier, member):
-            if not (isinstance(earlier.period, Seasons) and isinstance(later.period, Seasons) and member == "period"):
-                raise BoardCannotChange(f"[{later.board_id}] {member} cannot be changed")
-            if not _continues(earlier.period, later.period, now_ms + SEASON_CHANGES_AHEAD_MS):
-                raise BoardCannotChange(f"[{later.board_id}] seasons can be changed only from a minute after now on")
+            raise BoardCannotChange(f"[{later.board_id}] {member} cannot be changed")
+    if later.period == earlier.period:
+        return
+    if not (isinstance(earlier.period, Seasons) and isinstance(later.period, Seasons)):
+        raise BoardCannotChange(f"[{later.board_id}] period cannot be changed")
+    if not _continues(earlier.period, later.period, now_ms + SEASON_CHANGES_AHEAD_MS):
+        raise BoardCannotChange(f"[{later.board_id}] seasons can be changed only from a minute after now on")
 
 
 def _continues(earlier: Seasons, later: Seasons, until_ms: int) -> bool:

@@ -83,6 +83,7 @@ def fold(board: BoardDefinition, entries: Iterable[Counted]) -> dict[str, BoardS
             if earlier is not None:
                 scores[bucket.name] = off_board(earlier, version)
         elif board.counts_for(entry.action_type):
-            key = BoardBucket(board_id=board.board_id, bucket=bucket.name)
-            scores[bucket.name] = counted(board, key, earlier, value=entry.points, at_ms=entry.at_ms, version=version)
+            scores[bucket.name] = counted(
+                board, board.key_of(bucket), earlier, value=entry.points, at_ms=entry.at_ms, version=version
+            )
     return scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from scoreboard.domain.periods import AllTime, Period
+from scoreboard.domain.periods import AllTime, Bucket, Period
 from scoreboard.domain.value import Value
 
 ScoreKind = Literal["sum", "best", "latest", "count"]
@@ -40,6 +40,10 @@ class BoardDefinition(Value, frozen=True, kw_only=True):
     period: Period = AllTime()
     keep_closed: int = 0
 
+    def key_of(self, bucket: Bucket) -> BoardBucket:
+        """One of its buckets, as what has a ranking of its own."""
+        return BoardBucket(board_id=self.board_id, bucket=bucket.name)
+
     def counts_for(self, action_type: str) -> bool:
         """Whether an action of this type changes the board."""
         return self.counts is None or action_type in self.counts
@@ -49,7 +53,7 @@ class FedBoard(Value, frozen=True, kw_only=True):
     """A board that the ledger feeds, with its number there.
 
     ``filled_through`` is None once the standings of all players were filled in; else it is the key (shard, user id) of the last
-    player who was. Until then the rows of players after that one may lack older awards, and nobody reads the board.
+    player who was. Until then the rows of players after that one may lack older awards, and the board is not read.
     """
 
     number: int

@@ -207,7 +207,7 @@ def buckets_of(claim: Claim, boards: Iterable[FedBoard]) -> Iterator[tuple[FedBo
         if definition.counts_for(claim.grant.action_type):
             bucket = bucket_at(definition.period, claim.at_ms)
             if bucket is not None:
-                yield board, BoardBucket(board_id=definition.board_id, bucket=bucket.name)
+                yield board, definition.key_of(bucket)
 
 
 def _scores_after(claim: Claim, facts: BatchFacts, version: int) -> tuple[tuple[int, BoardScore], ...]:

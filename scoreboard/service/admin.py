@@ -315,9 +315,7 @@ async def _try_boards(settings: Settings, reactor: Any) -> None:
     ledger = open_ledger(url, reactor)
     await ledger.start()
     try:
-        changes_between(
-            [one.definition for one in await ledger.fed_boards()], declared_boards(settings)[1:], await ledger.clock_ms()
-        )
+        changes_between(await ledger.fed_boards(), declared_boards(settings)[1:], await ledger.clock_ms())
     except BoardCannotChange as trouble:
         raise StoreMisconfigured(f"SCOREBOARD_BOARDS_FILE ({settings.boards_file}): {trouble}") from None
     finally:

@@ -116,7 +116,7 @@ def test_top_says_which_bucket_it_shows_and_goes_on_with_the_next_one(cli: CliHa
     first, *_, last = shown.split("minutes ")[1:]
     assert (first[:17], last[:17]) == ("2026-11-22T10:30Z", "2026-11-22T10:31Z")
     assert "0 players" in last
-    if not has_redis:  # nobody sets the board of the fakes
+    if not has_redis:  # the board of the fakes is not set
         assert ("user-1" in first, "user-1" in last) == (True, False)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scoreboard.domain.board_changes import SEASON_CHANGES_AHEAD_MS, changes_between
-from scoreboard.domain.boards import BoardDefinition
+from scoreboard.domain.boards import BoardDefinition, FedBoard
 from scoreboard.domain.errors import BoardCannotChange
 from scoreboard.domain.periods import Bucket, Seasons, Slots
 
@@ -19,6 +19,10 @@ DAY_MS = 86_400_000
 def season(name: str, begins: float, ends: float) -> Bucket:
     """A season that begins and ends so many days after now."""
     return Bucket(name=name, begins_ms=NOW + int(begins * DAY_MS), ends_ms=NOW + int(ends * DAY_MS))
+
+
+def fed(definition: BoardDefinition) -> FedBoard:
+    return FedBoard(number=1, definition=definition)
 
 
 def of(*seasons: Bucket) -> BoardDefinition:
@@ -40,7 +44,7 @@ OVER, PRESENT, NEXT = season("spring", -90, -10), season("summer", -10, 30), sea
     ids=["without the next", "one more", "another next", "a later end", "a sooner end"],
 )
 def test_seasons_to_come_and_the_end_of_the_present_one_can_change(later: BoardDefinition) -> None:
-    (change,) = changes_between([of(OVER, PRESENT, NEXT)], [later], NOW)
+    (change,) = changes_between([fed(of(OVER, PRESENT, NEXT))], [later], NOW)
     assert (change.kind, change.definition) == ("changed", later)
 
 
@@ -61,13 +65,13 @@ def test_seasons_to_come_and_the_end_of_the_present_one_can_change(later: BoardD
 )
 def test_seasons_that_have_begun_are_fixed(later: BoardDefinition) -> None:
     with pytest.raises(BoardCannotChange) as refused:
-        changes_between([of(OVER, PRESENT, NEXT)], [later], NOW)
+        changes_between([fed(of(OVER, PRESENT, NEXT))], [later], NOW)
     assert str(refused.value).startswith("[cup] seasons can be changed only from a minute after now on: declare a board of")
 
 
 def test_seasons_do_not_become_another_kind_of_period() -> None:
     with pytest.raises(BoardCannotChange, match="period cannot be changed"):
-        changes_between([of(OVER)], [replace(of(OVER), period=Slots(length_ms=60_000))], NOW)
+        changes_between([fed(of(OVER))], [replace(of(OVER), period=Slots(length_ms=60_000))], NOW)
 
 
 CUTS = st.lists(st.integers(-20, 20), min_size=2, max_size=8, unique=True).map(sorted)
@@ -87,7 +91,7 @@ def test_a_change_that_is_allowed_leaves_each_moment_until_now_in_its_season(ear
         return [None if bucket is None else bucket.name for bucket in found]
 
     try:
-        changes_between([before], [after], NOW)
+        changes_between([fed(before)], [after], NOW)
     except BoardCannotChange:
         assert names(before) != names(after) or earlier != later
     else:

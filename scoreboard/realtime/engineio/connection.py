@@ -135,7 +135,7 @@ class EngineConnection:
         return self._session.close_reason
 
     def start_connect_timer(self) -> None:
-        """Give a client that has left the time of a new one, so that nobody without a token keeps a connection."""
+        """Give a client that has left the time of a new one, so that no client without a token keeps a connection."""
         self._session.start_connect_timer(self._engine.now_ms())
 
     def stop_connect_timer(self) -> None:

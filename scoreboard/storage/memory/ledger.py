@@ -98,7 +98,7 @@ class MemoryLedger(FaultInjection, Ledger):
     @override
     async def declare_boards(self, boards: Sequence[BoardDefinition]) -> list[BoardChange]:
         await self.wait_or_fail()
-        changes = changes_between([one.definition for one in self._fed], boards, self.now_ms())
+        changes = changes_between(self._fed, boards, self.now_ms())
         fed = {one.definition.board_id: one for one in self._fed}
         for change in changes:
             board_id = change.definition.board_id

@@ -112,7 +112,7 @@ class SqliteBoardKeeper(BoardKeeper):
 def _changes(connection: Connection, declared: Sequence[BoardDefinition]) -> tuple[list[BoardChange], int]:
     """(what these definitions change, the ledger's time)."""
     now_ms = connection.scalars(text(f"SELECT {CLOCK_MS[connection.dialect.name]}")).one()
-    return changes_between([one.definition for one in fed_boards(connection)], declared, now_ms), now_ms
+    return changes_between(fed_boards(connection), declared, now_ms), now_ms
 
 
 def _apply(connection: Connection, change: BoardChange, numbers: dict[str, int], now_ms: int) -> None:
